@@ -1,0 +1,254 @@
+import type { Clock } from '../platform/clock.ts';
+import type { Compressor, Crc32 } from '../platform/compression.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Random } from '../platform/random.ts';
+import type { Volume } from '../platform/volume.ts';
+
+/**
+ * Position of a record in its partition: 0 for the first record ever written, never reused, never
+ * reset by trimming or by carrying a record forward. Offsets survive restarts, so an uplink's
+ * checkpoint is one number per partition and nothing else. Below 2^53.
+ */
+export type Offset = number;
+
+/** Broker-wide order of append, from 1, never reused. A carried record keeps its own. Below 2^53. */
+export type Sequence = number;
+
+/** Partition ids are never reused. Those below {@link FIRST_STREAM_PARTITION_ID} always exist. */
+export const STATE_PARTITION_ID = 0;
+export const SESSION_PARTITION_ID = 1;
+export const RETAINED_PARTITION_ID = 2;
+export const FIRST_STREAM_PARTITION_ID = 16;
+
+/** Flags on a record; a batch and a summary carry the union of theirs, so that a scan can skip them. */
+export const RecordFlag = {
+  /** A control record of `$state`. */
+  control: 1,
+  /** At least one persistent session wanted it when it was routed. */
+  session: 2,
+  /** It is, or was when written, the retained message of its topic (an empty payload deletes). */
+  retained: 4,
+  /** Its attributes hold a QoS 2 packet identifier that recovery must see. */
+  receipt: 8,
+} as const;
+
+/**
+ * What a record is about and where it came from. One handle per (client, topic), held by whoever
+ * appends; the ring writes it once a segment and then by number. The two last fields belong to the ring.
+ */
+export interface RecordSource {
+  readonly topic: string;
+  /** The publishing client's id, or '' where nobody needs it. */
+  readonly origin: string;
+  /** Epoch of the segment in which `number` was given out; 0 for none. */
+  epoch: number;
+  number: number;
+}
+
+export interface AppendRequest {
+  readonly partitionId: number;
+  /** Null for control records. */
+  readonly source: RecordSource | null;
+  /** Union of {@link RecordFlag}. */
+  readonly flags: number;
+  /** Opaque to the ring; empty costs nothing. The bytes are copied before `append` returns. */
+  readonly attributes: Uint8Array;
+  /** Opaque to the ring. The bytes are copied before `append` returns. */
+  readonly payload: Uint8Array;
+  /** True: opens no commit of its own, rides the next one, at the latest after `maxCommitWindowMs`. */
+  readonly rides: boolean;
+  /** Time the event happened, where it is not now (a retained value that is moved). */
+  readonly time?: EventTime;
+}
+
+/** When a record was appended. Untrusted wall clocks are corrected later (DESIGN section 9). */
+export interface EventTime {
+  readonly wallMs: number;
+  readonly monotonicMs: number;
+  /** Counts the boots this ring has seen, from 1. */
+  readonly bootNumber: number;
+  readonly trusted: boolean;
+}
+
+/** A decoded record. Byte fields are views on a buffer that is never changed, and may outlive the call. */
+export interface RecordView {
+  readonly partitionId: number;
+  readonly offset: Offset;
+  readonly sequence: Sequence;
+  readonly flags: number;
+  readonly carried: boolean;
+  readonly time: EventTime;
+  /** Empty for control records. */
+  readonly topic: string;
+  readonly origin: string;
+  readonly attributes: Uint8Array;
+  readonly payload: Uint8Array;
+}
+
+export interface PartitionInfo {
+  readonly id: number;
+  /** The stream's name, or `$state`, `$session`, `$retained`. */
+  readonly stream: string;
+  /** Index in its stream, from 0. */
+  readonly index: number;
+  /** Oldest offset kept; equals `tailOffset` where nothing is. */
+  readonly headOffset: Offset;
+  /** Next offset to be given out. */
+  readonly tailOffset: Offset;
+  /** Everything below it is on flash. */
+  readonly durableOffset: Offset;
+  /** Encoded, uncompressed bytes of the records kept. */
+  readonly bytes: number;
+}
+
+export interface ReadLimits {
+  readonly maxRecords: number;
+  /** Of payload and attributes; at least one record is returned whatever its size. */
+  readonly maxBytes: number;
+}
+
+export interface ReadResult {
+  /** In offset order, all below `durableOffset`. */
+  readonly records: readonly RecordView[];
+  /** Where to read next. Beyond the last record where what follows it was trimmed or damaged. */
+  readonly nextOffset: Offset;
+  /** Offsets at or after the requested one that rotation had already taken. */
+  readonly lapped: number;
+  /** Offsets in between that media damage took. */
+  readonly damaged: number;
+}
+
+export interface ScanOptions {
+  /** Only records with sequence >= this. Carried records keep their own sequence and are found by it. */
+  readonly fromSequence: Sequence;
+  /** Only records with sequence < this. Default: everything durable when the scan began. */
+  readonly toSequence?: Sequence;
+  /** Only batches with any of these flags; 0 or absent: all. */
+  readonly anyFlag?: number;
+  /** Only segments that hold a topic this accepts; records of other topics may still be returned. */
+  readonly wantsTopic?: (topic: string) => boolean;
+}
+
+export interface RecoveryReport {
+  readonly durationMs: number;
+  /** True when this open made the ring. */
+  readonly created: boolean;
+  readonly tornRecords: number;
+  readonly corruptRecords: number;
+  /** What media damage took, as far as the surviving headers tell. */
+  readonly lost: readonly { partitionId: number; firstOffset: Offset; count: number }[];
+  /** True when recovery could not prove that the tail it found is complete (a new lineage is due). */
+  readonly tailUncertain: boolean;
+}
+
+export interface RingStatistics {
+  readonly ringId: string;
+  readonly sizeBytes: number;
+  readonly usedBytes: number;
+  readonly segments: number;
+  readonly epoch: number;
+  readonly retiredSlots: number;
+  /** Attributes and payload handed to `append`. */
+  readonly payloadBytes: number;
+  /** Written to the ring by this process, padding, headers and summaries included. */
+  readonly flashBytes: number;
+  readonly carriedBytes: number;
+  readonly flushes: number;
+  readonly commits: number;
+  readonly corruptRecords: number;
+  /** Bytes appended and not yet durable. */
+  readonly pendingBytes: number;
+  /** Not undefined while the device cannot be written: nothing is acknowledged. */
+  readonly failure: Error | undefined;
+}
+
+/** Told once that everything appended before it asked is durable. */
+export interface DurabilityWaiter {
+  onDurable(durableSequence: Sequence): void;
+}
+
+/** What the ring asks of whoever knows which records still matter. Given to `start`. */
+export interface Evacuator {
+  /**
+   * Called for each record of a segment that is about to be recycled and whose CRC was good.
+   * `carry` keeps it with its offset and sequence; `drop` lets it go. It may append records of its
+   * own (a retained value moving to `$retained`). Synchronous.
+   */
+  decide(record: RecordView): 'carry' | 'drop';
+  /** Resolves when a checkpoint covering every record with sequence <= this is durable. */
+  checkpoint(sequence: Sequence): Promise<void>;
+}
+
+export interface RingOptions {
+  readonly volume: Volume;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly crc32: Crc32;
+  readonly compressor: Compressor;
+  readonly logger: Logger;
+  /** Of the whole ring; a whole number of segments, at least 16. */
+  readonly sizeBytes: number;
+  /** A multiple of 64 KiB (tests use small ones); 4 MiB in the product. */
+  readonly segmentSizeBytes: number;
+  readonly maxCommitWindowMs: number;
+  /** Try zstd on batches larger than a page. */
+  readonly compress: boolean;
+  /** Called while a new ring is zero-filled. */
+  readonly onProgress?: (doneBytes: number, totalBytes: number) => void;
+}
+
+/**
+ * The ring. Made by `openRing(options)`, which recovers; then its owner replays what it needs with
+ * `scan`, registers its partitions, and calls `start`. Appending before `start` is a programmer error.
+ *
+ * Invariants:
+ * - A waiter is told only after the synced write of every record appended before it asked.
+ * - At most one batch is in flight.
+ * - A page that holds durable data is not written again within its lap.
+ * - A slot is written anew only when the sync of its last survivor and the checkpoint that covers
+ *   its control records have both returned.
+ * - `headOffset <= durableOffset <= tailOffset` for every partition.
+ */
+export interface Ring {
+  readonly recovery: RecoveryReport;
+  /** Everything at or below it is on flash. */
+  readonly durableSequence: Sequence;
+  /** The last sequence given out. */
+  readonly lastSequence: Sequence;
+  /** Random bits made with the ring, as hexadecimal. */
+  readonly ringId: string;
+
+  partitions(): readonly PartitionInfo[];
+  partition(id: number): PartitionInfo | undefined;
+  /** Finds the partition of (stream, index), or makes it with an id never used before. */
+  ensurePartition(stream: string, index: number): PartitionInfo;
+  start(evacuator: Evacuator): void;
+
+  /**
+   * Takes a record into the open batch and gives it its offset (`partition(id).tailOffset - 1`) and
+   * sequence. Throws RECORD_TOO_LARGE beyond `maxRecordBytes`, RING_FULL while `accepting` is false.
+   */
+  append(request: AppendRequest): Sequence;
+  readonly maxRecordBytes: number;
+  /** False while too much waits for the device; `onAccepting` is called once when it is true again. */
+  readonly accepting: boolean;
+  onAccepting(fn: () => void): void;
+  /** Calls `waiter.onDurable` once all that was appended so far is durable; in the same turn if it is already. */
+  whenDurable(waiter: DurabilityWaiter): void;
+  /** Commits what is open, riders included, without waiting for the window. Resolves when durable. */
+  flush(): Promise<void>;
+
+  /** Reads below `durableOffset`: recent from memory, old from flash in large sequential reads. */
+  read(partitionId: number, fromOffset: Offset, limits: ReadLimits): Promise<ReadResult>;
+  readAt(partitionId: number, offset: Offset): Promise<RecordView | undefined>;
+  /** Calls `fn` once when `durableOffset` of the partition is beyond `offset` (at once if it is). Returns a cancel. */
+  whenReadable(partitionId: number, offset: Offset, fn: () => void): () => void;
+  /** In order of sequence among records that were never carried; carried copies come where they lie. */
+  scan(options: ScanOptions): AsyncIterable<readonly RecordView[]>;
+  /** Bytes of the records in [from, to): exact for whole segments, in proportion within one. */
+  bytesBetween(partitionId: number, from: Offset, to: Offset): number;
+
+  statistics(): RingStatistics;
+  /** Commits, waits for the device, closes the files. Nothing may be appended afterwards. */
+  close(): Promise<void>;
+}
