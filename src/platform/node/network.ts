@@ -1,0 +1,97 @@
+import { createServer, type Socket as NetSocket } from 'node:net';
+import { CisternError } from '../../base/errors.ts';
+import type { Listener, Network, Socket } from '../network.ts';
+import { findPortOwner } from './port-owner.ts';
+
+/** How long a peer may take to read what was queued before its goodbye, before the socket is cut. */
+const GOODBYE_TIMEOUT_MS = 2_000;
+
+export function createNodeNetwork(): Network {
+  return {
+    async listen(address, onSocket) {
+      const { host, port } = splitAddress(address);
+      const open = new Set<NetSocket>();
+      const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
+        open.add(socket);
+        socket.once('close', () => open.delete(socket));
+        onSocket(wrapSocket(socket));
+      });
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', (error: NodeJS.ErrnoException) => {
+          listenError(error, address, port).then(reject, reject);
+        });
+        server.listen({ host, port, backlog: 1024 }, resolve);
+      });
+      const bound = server.address();
+      const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
+      return {
+        address: `${host.includes(':') ? `[${host}]` : host}:${boundPort}`,
+        close: () =>
+          new Promise((resolve) => {
+            server.close(() => resolve());
+            for (const socket of open) socket.destroy();
+          }),
+      } satisfies Listener;
+    },
+  };
+}
+
+/** Accepts `host:port`, `[v6]:port` and `:port` (all addresses). */
+export function splitAddress(address: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[3] ?? Number.NaN);
+  if (!match || port > 65535) {
+    throw new CisternError('LISTEN_FAILED', `"${address}" is not an address`, {
+      remedy: 'Write it as host:port, for example 127.0.0.1:1883.',
+    });
+  }
+  return { host: match[1] ?? (match[2] || '::'), port };
+}
+
+async function listenError(
+  error: NodeJS.ErrnoException,
+  address: string,
+  port: number,
+): Promise<CisternError> {
+  if (error.code === 'EADDRINUSE') {
+    const owner = await findPortOwner(port);
+    return new CisternError(
+      'PORT_IN_USE',
+      `${address} is taken${owner ? ` by ${owner}` : ''}`,
+      { cause: error, remedy: `Stop ${owner ?? 'the other program'}, or listen on another port.` },
+    );
+  }
+  return new CisternError('LISTEN_FAILED', `cannot listen on ${address}: ${error.message}`, {
+    cause: error,
+  });
+}
+
+function wrapSocket(socket: NetSocket): Socket {
+  let failure: Error | undefined;
+  const wrapped: Socket = {
+    remoteAddress: socket.remoteAddress ?? '',
+    remotePort: socket.remotePort ?? 0,
+    onData: () => undefined,
+    onClose: () => undefined,
+    onDrain: () => undefined,
+    write(data, released) {
+      if (socket.destroyed || socket.writableEnded) released?.();
+      else socket.write(data, released && (() => released()));
+      return socket.writableLength;
+    },
+    pause: () => void socket.pause(),
+    resume: () => void socket.resume(),
+    end() {
+      socket.end();
+      setTimeout(() => socket.destroy(), GOODBYE_TIMEOUT_MS).unref();
+    },
+    destroy: () => void socket.destroy(),
+  };
+  socket.on('data', (chunk) => wrapped.onData(chunk));
+  socket.on('drain', () => wrapped.onDrain());
+  socket.on('error', (error) => {
+    failure = error;
+  });
+  socket.on('close', () => wrapped.onClose(failure));
+  return wrapped;
+}
