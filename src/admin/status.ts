@@ -1,0 +1,125 @@
+/**
+ * The answer of `GET /api/v1/status`, exactly as DESIGN section 14 fixes it: other programs rely on
+ * these names. Counters start at 0 with the process unless their comment says otherwise.
+ */
+export interface Status {
+  readonly node: NodeStatus;
+  readonly alarms: readonly AlarmStatus[];
+  readonly listeners: readonly ListenerStatus[];
+  readonly clients: ClientsStatus;
+  readonly messages: MessagesStatus;
+  readonly ring: RingStatus;
+  readonly wear: WearStatus;
+  readonly streams: readonly StreamStatus[];
+  readonly uplinks: readonly UplinkStatus[];
+}
+
+export interface NodeStatus {
+  readonly id: string;
+  /** 64 random bits made with the ring, as hexadecimal. */
+  readonly lineage: string;
+  readonly version: string;
+  readonly uptimeSeconds: number;
+}
+
+/** A condition that somebody should look at, for as long as it lasts. */
+export interface AlarmStatus {
+  /** Stable, so that a dashboard can match on it. */
+  readonly code: string;
+  readonly sinceSeconds: number;
+  readonly message: string;
+}
+
+export interface ListenerStatus {
+  readonly protocol: string;
+  /** `host:port`, with the port really bound. */
+  readonly address: string;
+  readonly connections: number;
+}
+
+export interface ClientsStatus {
+  readonly connected: number;
+  /** Sessions the broker holds, those of connected clients included. */
+  readonly sessions: number;
+}
+
+/** Counts by reason. A reason that never happened is absent. */
+export type DropCounts = Readonly<Record<string, number>>;
+
+export interface MessagesStatus {
+  readonly received: number;
+  readonly delivered: number;
+  readonly dropped: DropCounts;
+}
+
+export interface RingStatus {
+  readonly sizeBytes: number;
+  readonly usedBytes: number;
+  readonly segments: number;
+  readonly epoch: number;
+  readonly retiredSlots: number;
+  /** What the last start found. */
+  readonly recovery: {
+    readonly durationMs: number;
+    readonly tornRecords: number;
+    readonly corruptRecords: number;
+  };
+}
+
+export interface WearStatus {
+  readonly payloadBytes: number;
+  readonly flashBytes: number;
+  readonly carriedBytes: number;
+  /** From the block device's own counter, for whatever wrote to it; null where it cannot be read. */
+  readonly deviceBytes: number | null;
+  readonly flushes: number;
+  /** Flash bytes by payload bytes; 0 before the first payload. */
+  readonly amplification: number;
+  readonly budgetBytesPerDay: number;
+  readonly commitWindowMs: number;
+  /** Null where the device does not tell its endurance. */
+  readonly yearsLeft: number | null;
+}
+
+export interface StreamStatus {
+  readonly name: string;
+  readonly partitions: readonly PartitionStatus[];
+  readonly dropped: DropCounts;
+}
+
+export interface PartitionStatus {
+  /** Index in its stream, from 0. */
+  readonly id: number;
+  readonly headOffset: number;
+  readonly tailOffset: number;
+  readonly durableOffset: number;
+  readonly bytes: number;
+}
+
+export type UplinkState = 'connected' | 'backoff' | 'stalled' | 'paused' | 'disabled';
+
+/**
+ * Counted from the uplink's start offset, `appendedRecords = acknowledgedRecords + backlogRecords +
+ * lappedRecords + deadLettered + expiredRecords` holds in every snapshot.
+ */
+export interface UplinkStatus {
+  readonly name: string;
+  readonly type: string;
+  readonly state: UplinkState;
+  readonly backlogRecords: number;
+  readonly backlogBytes: number;
+  readonly oldestUnackedSeconds: number;
+  /** Records a second, smoothed. */
+  readonly sendRate: number;
+  /** Null while nothing is sent. */
+  readonly drainEtaSeconds: number | null;
+  readonly appendedRecords: number;
+  readonly acknowledgedRecords: number;
+  readonly sentRecords: number;
+  readonly retriedRecords: number;
+  readonly duplicatesAvoided: number;
+  readonly deadLettered: number;
+  readonly lappedRecords: number;
+  readonly expiredRecords: number;
+  readonly lastError: string | null;
+}
