@@ -1,0 +1,115 @@
+import type { Socket } from '../platform/network.ts';
+
+const SMALL_BYTES = 1024;
+const LARGE_BYTES = 64 * 1024;
+/** Chunks kept for reuse: enough that a busy turn allocates none, small enough for a 512 MB machine. */
+const SPARE_LARGE_CHUNKS = 32;
+const SPARE_SMALL_CHUNKS = 512;
+
+/** Write buffers shared by all connections, so that an idle one holds none. */
+export class ChunkPool {
+  readonly #small: Buffer[] = [];
+  readonly #large: Buffer[] = [];
+
+  take(bytes: number): Buffer {
+    if (bytes <= SMALL_BYTES) return this.#small.pop() ?? Buffer.allocUnsafeSlow(SMALL_BYTES);
+    if (bytes <= LARGE_BYTES) return this.#large.pop() ?? Buffer.allocUnsafeSlow(LARGE_BYTES);
+    return Buffer.allocUnsafeSlow(bytes);
+  }
+
+  give(chunk: Buffer): void {
+    if (chunk.length === SMALL_BYTES) {
+      if (this.#small.length < SPARE_SMALL_CHUNKS) this.#small.push(chunk);
+    } else if (chunk.length === LARGE_BYTES && this.#large.length < SPARE_LARGE_CHUNKS) {
+      this.#large.push(chunk);
+    }
+  }
+}
+
+/**
+ * What one connection has to say, gathered over an event-loop turn and handed to the socket in one
+ * write: a system call a turn, not a packet, is most of what makes this broker fast (DESIGN section 11).
+ */
+export class Output {
+  readonly #socket: Socket;
+  readonly #pool: ChunkPool;
+  readonly #onDirty: (output: Output) => void;
+  #chunk: Buffer | undefined;
+  #used = 0;
+  #queued = 0;
+  #sentBytes = 0;
+
+  /** `onDirty` is called once a turn, when the first byte is written; it must see to `flush`. */
+  constructor(socket: Socket, pool: ChunkPool, onDirty: (output: Output) => void) {
+    this.#socket = socket;
+    this.#pool = pool;
+    this.#onDirty = onDirty;
+  }
+
+  /** Bytes that the peer has not taken yet, those of this turn included. */
+  get queuedBytes(): number {
+    return this.#queued + this.#used;
+  }
+
+  /** Bytes handed to the socket over the connection's life. */
+  get sentBytes(): number {
+    return this.#sentBytes;
+  }
+
+  /**
+   * Room for `bytes` in a row. The caller writes them to `buffer` at `position` in this very call,
+   * before anything else is reserved.
+   */
+  reserve(bytes: number): number {
+    let chunk = this.#chunk;
+    if (chunk === undefined) {
+      chunk = this.#chunk = this.#pool.take(bytes);
+      this.#onDirty(this);
+    } else if (this.#used + bytes > chunk.length) {
+      chunk = this.#makeRoom(chunk, bytes);
+    }
+    const position = this.#used;
+    this.#used += bytes;
+    return position;
+  }
+
+  /** Where {@link reserve} made room. */
+  get buffer(): Buffer {
+    return this.#chunk as Buffer;
+  }
+
+  write(bytes: Uint8Array): void {
+    const position = this.reserve(bytes.length);
+    this.buffer.set(bytes, position);
+  }
+
+  /** Hands what was gathered to the socket. */
+  flush(): void {
+    const chunk = this.#chunk;
+    if (chunk === undefined) return;
+    const used = this.#used;
+    this.#chunk = undefined;
+    this.#used = 0;
+    this.#sentBytes += used;
+    this.#queued = this.#socket.write(chunk.subarray(0, used), () => this.#pool.give(chunk));
+  }
+
+  /** The socket says that everything it was given has left. */
+  drained(): void {
+    this.#queued = 0;
+  }
+
+  #makeRoom(chunk: Buffer, bytes: number): Buffer {
+    if (chunk.length >= LARGE_BYTES || this.#used + bytes > LARGE_BYTES) {
+      this.flush();
+      this.#chunk = this.#pool.take(Math.max(bytes, SMALL_BYTES + 1));
+      this.#onDirty(this);
+      return this.#chunk;
+    }
+    const larger = this.#pool.take(LARGE_BYTES);
+    chunk.copy(larger, 0, 0, this.#used);
+    this.#pool.give(chunk);
+    this.#chunk = larger;
+    return larger;
+  }
+}

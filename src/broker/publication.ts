@@ -1,0 +1,57 @@
+import type { RecordSource } from '../ring/types.ts';
+import type { Topic } from './topics.ts';
+
+export const NO_BYTES = new Uint8Array(0);
+
+/**
+ * A message on its way through the broker. The router reuses one for all that arrive, with a payload
+ * that is a view on the receive buffer; whoever keeps it beyond the call asks for `keep()`.
+ */
+export class Publication {
+  topic: Topic;
+  qos: 0 | 1 | 2 = 0;
+  retain = false;
+  /** Raw 5.0 properties to pass on: without their length, topic alias and subscription identifiers. */
+  properties: Uint8Array = NO_BYTES;
+  payload: Uint8Array = NO_BYTES;
+  /** The publishing client's id; '' for the broker itself. */
+  origin = '';
+  /** What the ring needs to name topic and origin by number; belongs to the publishing connection. */
+  source: RecordSource | null = null;
+  /** Place in the ring's order; 0 where nobody needs it kept. */
+  sequence = 0;
+  /** Wall time at which the message expires; 0 for never. */
+  expiresAtMs = 0;
+  #kept: Publication | undefined;
+
+  constructor(topic: Topic) {
+    this.topic = topic;
+  }
+
+  /** A copy that lasts; the same one for every receiver of this message. */
+  keep(): Publication {
+    if (this.#kept === undefined) {
+      const copy = new Publication(this.topic);
+      copy.qos = this.qos;
+      copy.retain = this.retain;
+      copy.properties = this.properties.length === 0 ? NO_BYTES : this.properties.slice();
+      copy.payload = this.payload.length === 0 ? NO_BYTES : this.payload.slice();
+      copy.origin = this.origin;
+      copy.source = this.source;
+      copy.sequence = this.sequence;
+      copy.expiresAtMs = this.expiresAtMs;
+      copy.#kept = copy;
+      this.#kept = copy;
+    }
+    return this.#kept;
+  }
+
+  /** Makes the object ready for the next message; copies that were kept stay as they are. */
+  reset(topic: Topic): void {
+    this.topic = topic;
+    this.#kept = undefined;
+    this.sequence = 0;
+    this.expiresAtMs = 0;
+    this.source = null;
+  }
+}

@@ -1,0 +1,108 @@
+import { partitionFor, type StreamTable } from '../streams/stream-table.ts';
+import type { OpenStream } from '../streams/stream-table.ts';
+import type { ClientSession, Subscription } from './client-session.ts';
+import type { SubscriptionTree } from './subscription-tree.ts';
+
+/** One receiver of a topic's messages: a session, with all of its matching subscriptions as one. */
+export interface Match {
+  readonly session: ClientSession;
+  /** The highest QoS of its matching subscriptions [MQTT-3.3.4-2 allows one copy]. */
+  readonly qos: 0 | 1 | 2;
+  /** True when every matching subscription asked not to hear its own messages. */
+  readonly noLocal: boolean;
+  readonly retainAsPublished: boolean;
+  readonly subscriptionIds: readonly number[];
+  /** The lowest sequence that any of its matching subscriptions covers. */
+  readonly since: number;
+}
+
+/** A topic name in use, with all that depends on nothing but the name. */
+export class Topic {
+  readonly name: string;
+  /** UTF-8, without the length. */
+  readonly bytes: Buffer;
+  /** Owner by QoS: where no stream wants the message it is undefined. */
+  readonly streams: readonly (OpenStream | undefined)[];
+  matches: readonly Match[] = [];
+  /** Of the subscriptions for which `matches` was made. */
+  matchVersion = -1;
+
+  constructor(name: string, streams: readonly (OpenStream | undefined)[]) {
+    this.name = name;
+    this.bytes = Buffer.from(name, 'utf8');
+    this.streams = streams;
+  }
+
+  /** Partition in the ring for a message; 0 where no stream owns it. */
+  partitionId(qos: number, origin: string, property: (name: string) => string): number {
+    const stream = this.streams[qos];
+    if (stream === undefined) return 0;
+    const { key } = stream.config;
+    if (key.by === 'topic') return partitionFor(stream, this.name);
+    return partitionFor(stream, key.by === 'client' ? origin : property(key.name));
+  }
+}
+
+/** Topics beyond this are forgotten all at once and found again as they come: a cache, not a limit. */
+const MAX_CACHED_TOPICS = 20_000;
+
+/** The cache of topics and of who receives them. */
+export class TopicTable {
+  readonly #topics = new Map<string, Topic>();
+  readonly #streams: StreamTable;
+  readonly #tree: SubscriptionTree<Subscription>;
+  #version = 0;
+
+  constructor(streams: StreamTable, tree: SubscriptionTree<Subscription>) {
+    this.#streams = streams;
+    this.#tree = tree;
+  }
+
+  /** `name` has been validated. */
+  get(name: string): Topic {
+    let topic = this.#topics.get(name);
+    if (topic === undefined) {
+      if (this.#topics.size >= MAX_CACHED_TOPICS) this.#topics.clear();
+      topic = new Topic(
+        name,
+        [0, 1, 2].map((qos) => this.#streams.owner(name, qos)),
+      );
+      this.#topics.set(name, topic);
+    }
+    return topic;
+  }
+
+  /** Must be called after every change to the tree. */
+  subscriptionsChanged(): void {
+    this.#version++;
+  }
+
+  matches(topic: Topic): readonly Match[] {
+    if (topic.matchVersion !== this.#version) {
+      const found: Subscription[] = [];
+      this.#tree.match(topic.name, found);
+      topic.matches = mergeBySession(found);
+      topic.matchVersion = this.#version;
+    }
+    return topic.matches;
+  }
+}
+
+/** One delivery to a session whose subscriptions overlap, with the identifiers of all of them [MQTT-3.3.4-3]. */
+export function mergeBySession(subscriptions: readonly Subscription[]): Match[] {
+  const merged = new Map<ClientSession, Match>();
+  for (const subscription of subscriptions) {
+    const { session, options, since } = subscription;
+    const known = merged.get(session);
+    const ids = options.subscriptionId === undefined ? [] : [options.subscriptionId];
+    merged.set(session, {
+      session,
+      qos: known && known.qos > options.qos ? known.qos : options.qos,
+      noLocal: options.noLocal && (known?.noLocal ?? true),
+      retainAsPublished: options.retainAsPublished || (known?.retainAsPublished ?? false),
+      subscriptionIds: known ? [...known.subscriptionIds, ...ids] : ids,
+      since: Math.min(since, known?.since ?? Number.POSITIVE_INFINITY),
+    });
+  }
+  return [...merged.values()];
+}

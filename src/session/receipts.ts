@@ -1,0 +1,27 @@
+/**
+ * The receiving half of QoS 2: packet identifiers of messages taken and not yet released. While an
+ * identifier is here a PUBLISH with it is a repeat and must not be delivered again [MQTT-4.3.3-10].
+ */
+export class Receipts {
+  readonly #open = new Set<number>();
+
+  constructor(open: Iterable<number> = []) {
+    for (const packetId of open) this.#open.add(packetId);
+  }
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  /** PUBLISH with QoS 2: true when the message is new, false when it is a repeat. */
+  take(packetId: number): boolean {
+    if (this.#open.has(packetId)) return false;
+    this.#open.add(packetId);
+    return true;
+  }
+
+  /** PUBREL: true when the identifier was open. */
+  release(packetId: number): boolean {
+    return this.#open.delete(packetId);
+  }
+}
