@@ -114,6 +114,7 @@ export const MQTT_TARGET_DEFAULTS = {
   version: 5,
   qos: 1,
   topic: '{topic}',
+  retain: 'keep',
   keepAliveMs: 60 * SECOND_MS,
 } as const;
 

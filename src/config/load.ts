@@ -1,0 +1,158 @@
+import { parse, TomlError } from 'smol-toml';
+import { CisternError } from '../base/errors.ts';
+import {
+  defaultListener,
+  openListenerProblem,
+  readAdmin,
+  readAuth,
+  readLimits,
+  readListeners,
+  readLog,
+  readNode,
+  readStorage,
+} from './broker-sections.ts';
+import { readStreams, readUplinks } from './data-sections.ts';
+import type { ConfigIssue } from './issue.ts';
+import { formatIssue } from './issue.ts';
+import { MAX_LISTENERS } from './defaults.ts';
+import { findKeyLines } from './key-lines.ts';
+import { reportNotYet } from './not-yet.ts';
+import { address, anyText } from './parsers.ts';
+import { reportQuotas, reportUnreachableFilters } from './stream-rules.ts';
+import { IssueLog, TableReader } from './table-reader.ts';
+import type { Config, ListenerConfig } from './types.ts';
+
+/** What the command line says; each wins over the file. */
+export interface ConfigOverrides {
+  readonly data?: string | undefined;
+  readonly listen?: string | undefined;
+  readonly passwordFile?: string | undefined;
+}
+
+export interface LoadOptions {
+  /** Without it there is no file, and the defaults hold. */
+  readonly path?: string | undefined;
+  readonly overrides?: ConfigOverrides;
+  /** Reads a whole UTF-8 file; rejects where it cannot. */
+  readText(path: string): Promise<string>;
+}
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** What is accepted and should be known nevertheless. */
+  readonly warnings: readonly ConfigIssue[];
+}
+
+/**
+ * Reads, checks and completes the configuration. Fails with CONFIG_NOT_FOUND where the file cannot
+ * be read, and with CONFIG_INVALID whose message has every error in it, two lines each: where and
+ * what, then the remedy.
+ */
+export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
+  const { path, overrides = {} } = options;
+  const source = path === undefined ? '' : await readSource(path, options);
+  const document = parseDocument(source, path);
+  const issues = new IssueLog(path, findKeyLines(source));
+  const config = readDocument(document, path, overrides, issues);
+  const errors = issues.all('error');
+  if (errors.length > 0) throw invalid(errors);
+  return { config, warnings: issues.all('warning') };
+}
+
+async function readSource(path: string, options: LoadOptions): Promise<string> {
+  try {
+    return await options.readText(path);
+  } catch (cause) {
+    throw new CisternError('CONFIG_NOT_FOUND', `The configuration ${path} cannot be read.`, {
+      cause,
+      remedy: 'Check the path given with --config, and that this user may read it.',
+    });
+  }
+}
+
+function parseDocument(source: string, file: string | undefined): Record<string, unknown> {
+  try {
+    return parse(source);
+  } catch (error) {
+    if (!(error instanceof TomlError)) throw error;
+    // The message goes on with an excerpt of the document, in which there may be a secret.
+    const message = error.message.split('\n')[0] ?? '';
+    throw invalid([
+      {
+        severity: 'error',
+        file,
+        line: error.line,
+        key: `column ${error.column}`,
+        message: message.replace(/^Invalid TOML document: /, 'this is not TOML: '),
+        remedy: 'Text, sizes and durations go in quotes, and each key has one value.',
+      },
+    ]);
+  }
+}
+
+function readDocument(
+  document: Record<string, unknown>,
+  file: string | undefined,
+  overrides: ConfigOverrides,
+  issues: IssueLog,
+): Config {
+  const root = new TableReader(document, '', issues);
+  const command = new TableReader(
+    {
+      '--data': overrides.data,
+      '--listen': overrides.listen,
+      '--password-file': overrides.passwordFile,
+    },
+    '',
+    issues,
+  );
+  const fileAuth = readAuth(root.table('auth'));
+  const passwordFile = command.optional('--password-file', anyText);
+  const auth = passwordFile === undefined ? fileAuth : { ...fileAuth, passwordFile };
+  const storage = readStorage(root.table('storage'));
+  const streams = readStreams(root);
+  const config: Config = {
+    file,
+    node: readNode(root.table('node')),
+    storage: { ...storage, path: command.value('--data', anyText, storage.path) },
+    admin: readAdmin(root.table('admin')),
+    log: readLog(root.table('log')),
+    auth,
+    limits: readLimits(root.table('limits')),
+    listeners: overrideListeners(readListeners(root, auth), root, command),
+    streams,
+    uplinks: readUplinks(root, streams),
+  };
+  root.finish();
+  reportUnreachableFilters(config.streams, issues);
+  reportQuotas(config, issues);
+  reportNotYet(document, issues);
+  if (passwordFile !== undefined) reportNotYet({ '--password-file': passwordFile }, issues);
+  return config;
+}
+
+/**
+ * `--listen` moves the first listener and closes the others, so that one who tries a configuration
+ * beside the running broker opens one known port. What the first says about who may come in holds.
+ */
+function overrideListeners(
+  listeners: readonly ListenerConfig[],
+  root: TableReader,
+  command: TableReader,
+): readonly ListenerConfig[] {
+  const listen = command.optional('--listen', address);
+  const [first] = listeners;
+  if (listen === undefined || first === undefined) return listeners;
+  const written = root.tables('listener', MAX_LISTENERS)[0]?.has('anonymous') === true;
+  const anonymous = written ? first.anonymous : defaultListener(listen, first.auth).anonymous;
+  const moved: ListenerConfig = { ...first, listen, anonymous };
+  const problem = openListenerProblem(moved);
+  if (problem) command.issues.error('--listen', problem.message, problem.remedy);
+  return [moved];
+}
+
+function invalid(errors: readonly ConfigIssue[]): CisternError {
+  const count = errors.length === 1 ? 'one error' : `${errors.length} errors`;
+  const message = `The configuration has ${count}:\n${errors.map(formatIssue).join('\n')}`;
+  return new CisternError('CONFIG_INVALID', message);
+}

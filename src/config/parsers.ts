@@ -1,0 +1,225 @@
+import { nearest } from './issue.ts';
+import { formatDuration, formatSize, parseDuration, parseRate, parseSize } from './units.ts';
+import type { RateUnit } from './units.ts';
+import type { ActiveHours, Secret, StreamKey } from './types.ts';
+import { filterProblem } from './topic-filter.ts';
+
+/** What came of a value; `at` is the index of the element at fault, in a list. */
+export type Parsed<T> =
+  | { readonly ok: true; readonly value: T }
+  | { readonly ok: false; readonly problem: string; readonly remedy: string; readonly at?: number };
+
+/** Reads one TOML value. Pure: it neither knows its key nor reports anything. */
+export type Parser<T> = (value: unknown) => Parsed<T>;
+
+export function good<T>(value: T): Parsed<T> {
+  return { ok: true, value };
+}
+
+export function bad<T>(problem: string, remedy: string): Parsed<T> {
+  return { ok: false, problem, remedy };
+}
+
+export interface Range {
+  readonly min: number;
+  readonly max: number;
+}
+
+/** The value as the user wrote it, cut where it is long. */
+export function show(value: unknown): string {
+  const text = value instanceof Date ? value.toISOString() : (JSON.stringify(value) ?? 'nothing');
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+export const anyBoolean: Parser<boolean> = (value) =>
+  typeof value === 'boolean'
+    ? good(value)
+    : bad(`expected true or false, found ${show(value)}`, 'Write true or false, without quotes.');
+
+export const anyText: Parser<string> = (value) =>
+  typeof value === 'string' && value !== ''
+    ? good(value)
+    : bad(`expected text, found ${show(value)}`, 'Write it in quotes, and not empty.');
+
+/** Names that end up in topics, file names and identifiers of other systems. */
+export const plainName: Parser<string> = (value) =>
+  typeof value === 'string' && /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(value)
+    ? good(value)
+    : bad(
+        `expected a name, found ${show(value)}`,
+        'Use 1 to 64 letters, digits, ".", "_" and "-", beginning with a letter or digit.',
+      );
+
+export function integer(range: Range): Parser<number> {
+  return (value) => {
+    if (Number.isInteger(value) && inRange(Number(value), range)) return good(Number(value));
+    return bad(
+      `expected a whole number, found ${show(value)}`,
+      `Write a number from ${range.min} to ${range.max}, without quotes.`,
+    );
+  };
+}
+
+export function choice<T extends string | number | boolean>(choices: readonly T[]): Parser<T> {
+  return (value) => {
+    const found = choices.find((candidate) => candidate === value);
+    if (found !== undefined) return good(found);
+    const near = typeof value === 'string' ? nearest(value, choices.map(String)) : undefined;
+    const list = choices.map((each) => JSON.stringify(each)).join(', ');
+    const remedy = choices.length === 1 ? `Write ${list}.` : `Write one of ${list}.`;
+    return bad(
+      `${show(value)} is not a possible value`,
+      near === undefined ? remedy : `Did you mean ${JSON.stringify(near)}? ${remedy}`,
+    );
+  };
+}
+
+export function size(range: Range): Parser<number> {
+  return quantity('a size', '"64MiB"', parseSize, formatSize, range);
+}
+
+export function duration(range: Range): Parser<number> {
+  return quantity('a duration', '"500ms" or "7d"', parseDuration, formatDuration, range);
+}
+
+/** Per second. */
+export function rate(unit: RateUnit, example: string): Parser<number> {
+  return (value) => {
+    const perSecond = typeof value === 'string' ? parseRate(value, unit) : undefined;
+    return perSecond !== undefined && perSecond > 0
+      ? good(perSecond)
+      : bad(`expected a rate, found ${show(value)}`, `Write it with its unit, such as ${example}.`);
+  };
+}
+
+function quantity(
+  kind: string,
+  example: string,
+  parse: (text: string) => number | undefined,
+  format: (amount: number) => string,
+  range: Range,
+): Parser<number> {
+  return (value) => {
+    const amount = typeof value === 'string' ? parse(value) : undefined;
+    if (amount === undefined) {
+      return bad(
+        `expected ${kind}, found ${show(value)}`,
+        `Write it in quotes and with its unit, such as ${example}.`,
+      );
+    }
+    if (inRange(amount, range)) return good(amount);
+    return bad(
+      `${show(value)} is out of range`,
+      `Choose from ${format(range.min)} to ${format(range.max)}.`,
+    );
+  };
+}
+
+export function listOf<T>(parse: Parser<T>): Parser<readonly T[]> {
+  return (value) => {
+    if (!Array.isArray(value)) {
+      return bad(`expected a list, found ${show(value)}`, 'Write it in brackets: ["one", "two"].');
+    }
+    const items: T[] = [];
+    for (const [at, each] of value.entries()) {
+      const item = parse(each);
+      if (!item.ok) return { ...item, at };
+      items.push(item.value);
+    }
+    return good(items);
+  };
+}
+
+export const topicFilter: Parser<string> = (value) => {
+  const problem = typeof value === 'string' ? filterProblem(value) : 'it is not text';
+  return problem === undefined
+    ? good(String(value))
+    : bad(
+        `${show(value)} is not a topic filter: ${problem}`,
+        'A filter is like "sensors/+/temperature" or "sensors/#".',
+      );
+};
+
+const ADDRESS = /^(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})$/;
+
+/** `host:port`, an IPv6 host in brackets. */
+export const address: Parser<string> = (value) => {
+  const match = typeof value === 'string' ? ADDRESS.exec(value) : null;
+  return match && Number(match[2]) <= 65_535
+    ? good(String(value))
+    : bad(
+        `expected an address, found ${show(value)}`,
+        'Write host and port, such as "127.0.0.1:1883", "0.0.0.0:1883" or "[::]:1883".',
+      );
+};
+
+/** A URL of one of the schemes. Credentials in it are refused: URLs are printed, secrets are not. */
+export function url(schemes: readonly string[]): Parser<string> {
+  return (value) => {
+    const parsed = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
+    if (parsed === undefined || !schemes.includes(parsed.protocol.slice(0, -1)) || !parsed.hostname) {
+      const examples = schemes.map((scheme) => `${scheme}://host:port`).join(' or ');
+      return bad(`expected a URL, found ${redacted(value)}`, `Write ${examples}.`);
+    }
+    if (parsed.username !== '' || parsed.password !== '') {
+      return bad(
+        'credentials do not belong in a URL',
+        'Take them out and set username and password = "file:PATH" or "env:NAME".',
+      );
+    }
+    return good(String(value));
+  };
+}
+
+/** A URL that may have a password in it is shown without what stands before the host. */
+function redacted(value: unknown): string {
+  return show(typeof value === 'string' ? value.replace(/\/\/[^/@]*@/, '//***@') : value);
+}
+
+/** `file:PATH`, `env:NAME`, or the secret itself. The value is in no message. */
+export const secret: Parser<Secret> = (value) => {
+  if (typeof value !== 'string' || value === '') {
+    return bad('expected a secret', 'Write it in quotes, as "file:PATH", "env:NAME" or itself.');
+  }
+  if (value.startsWith('file:')) {
+    const path = value.slice(5);
+    return path === ''
+      ? bad('"file:" names no file', 'Write "file:" and the path of the file.')
+      : good({ kind: 'file', path });
+  }
+  if (value.startsWith('env:')) {
+    const name = value.slice(4);
+    return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)
+      ? good({ kind: 'env', name })
+      : bad('"env:" names no variable', 'Write "env:" and the name of the variable.');
+  }
+  return good({ kind: 'literal', value });
+};
+
+export const streamKey: Parser<StreamKey> = (value) => {
+  if (value === 'topic' || value === 'client') return good({ by: value });
+  if (typeof value === 'string' && /^property:./.test(value)) {
+    return good({ by: 'property', name: value.slice('property:'.length) });
+  }
+  return bad(
+    `${show(value)} is not a possible value`,
+    'Write "topic", "client" or "property:" and the name of a user property.',
+  );
+};
+
+/** `22:00-06:00`. */
+export const activeHours: Parser<ActiveHours> = (value) => {
+  const match =
+    typeof value === 'string' ? /^(\d\d):(\d\d)-(\d\d):(\d\d)$/.exec(value.trim()) : null;
+  const [fromHour = 99, fromMinute = 99, toHour = 99, toMinute = 99] =
+    match?.slice(1).map(Number) ?? [];
+  const from = fromHour * 60 + fromMinute;
+  const to = toHour * 60 + toMinute;
+  return fromMinute < 60 && toMinute < 60 && from < 1440 && to <= 1440
+    ? good({ fromMinute: from, toMinute: to })
+    : bad(`expected hours, found ${show(value)}`, 'Write from and to, such as "22:00-06:00".');
+};
+
+function inRange(value: number, range: Range): boolean {
+  return value >= range.min && value <= range.max;
+}

@@ -1,0 +1,77 @@
+import { QUOTA_SHARE, RESERVED_SEGMENTS } from './defaults.ts';
+import type { IssueLog } from './table-reader.ts';
+import { filterCovers, filtersMeet } from './topic-filter.ts';
+import type { Config, StorageConfig, StreamConfig } from './types.ts';
+import { describeSize } from './units.ts';
+
+/** Topics that begin so are the broker's own: a client cannot publish to them. */
+const RESERVED = ['$share/', '$stream/', '$queue/', '$s/', '$q/'];
+
+/** Warns about filters that no message can reach, since an earlier stream or an exclusion takes all. */
+export function reportUnreachableFilters(
+  streams: readonly StreamConfig[],
+  issues: IssueLog,
+): void {
+  streams.forEach((stream, position) => {
+    const earlier = streams.slice(0, position);
+    stream.topics.forEach((filter, index) => {
+      const reason = unreachableReason(filter, stream, earlier);
+      if (!reason) return;
+      issues.warning(
+        `stream[${position}].topics[${index}]`,
+        `"${filter}" can never match: ${reason.why}`,
+        reason.remedy,
+      );
+    });
+  });
+}
+
+function unreachableReason(
+  filter: string,
+  stream: StreamConfig,
+  earlier: readonly StreamConfig[],
+): { why: string; remedy: string } | undefined {
+  if (RESERVED.some((prefix) => filter.startsWith(prefix))) {
+    return { why: 'no client can publish there', remedy: 'Take it out.' };
+  }
+  const excluded = stream.exclude.find((each) => filterCovers(each, filter));
+  if (excluded !== undefined) {
+    return { why: `exclude has "${excluded}"`, remedy: 'Take one of the two out.' };
+  }
+  for (const before of earlier) {
+    const taker = before.topics.find((each) => filterCovers(each, filter));
+    const letsThrough =
+      before.minQos > stream.minQos || before.exclude.some((each) => filtersMeet(each, filter));
+    if (taker === undefined || letsThrough) continue;
+    return {
+      why: `"${taker}" of stream "${before.name}" takes all of it before`,
+      remedy: `The first match wins: put stream "${stream.name}" before "${before.name}".`,
+    };
+  }
+  return undefined;
+}
+
+/** Bytes that all quotas together may use: 80 % of what is left beside the slots always in hand. */
+export function quotaCapacity(storage: StorageConfig): number {
+  const segments = storage.sizeBytes / storage.segmentSizeBytes;
+  return Math.floor(
+    Math.max(0, segments - RESERVED_SEGMENTS) * storage.segmentSizeBytes * QUOTA_SHARE,
+  );
+}
+
+export function quotaSum(streams: readonly StreamConfig[]): number {
+  return streams.reduce((sum, stream) => sum + (stream.quotaBytes ?? 0), 0);
+}
+
+/** Refuses quotas that the ring could not keep. */
+export function reportQuotas(config: Config, issues: IssueLog): void {
+  const sum = quotaSum(config.streams);
+  const capacity = quotaCapacity(config.storage);
+  if (sum <= capacity) return;
+  const last = config.streams.findLastIndex((stream) => stream.quotaBytes !== undefined);
+  issues.error(
+    `stream[${last}].quota`,
+    `all quotas together are ${describeSize(sum)}, and the ring has ${describeSize(capacity)} for them`,
+    'Lower the quotas, or let storage.size be larger.',
+  );
+}
