@@ -1,5 +1,7 @@
 import type { ByteReader } from './byte-reader.ts';
+import { binaryBytes, stringBytes, uint16Bytes, uint32Bytes } from './field-bytes.ts';
 import { malformed, protocolError } from './reason-codes.ts';
+import { variableIntegerBytes } from './variable-integer.ts';
 
 /**
  * MQTT 5.0 properties (section 2.2.2.2). One type for all packets: which of them a packet may carry
@@ -189,5 +191,43 @@ function checkScalar(name: keyof Properties, value: number | string | Uint8Array
   if (name === 'responseTopic' && /[+#]/.test(value as string)) {
     // [MQTT-3.3.2-14]
     throw protocolError('a response topic holds a wildcard');
+  }
+}
+
+/**
+ * The raw bytes of properties, without their length, in the order of their identifiers. Strings must
+ * be well-formed and below 64 KiB, numbers in range: whoever sends them has made them.
+ */
+export function encodeProperties(properties: Partial<Properties>): Uint8Array {
+  const parts: Uint8Array[] = [];
+  for (const { id, name, kind } of rules) {
+    const value = properties[name];
+    if (value === undefined) continue;
+    for (const bytes of valueBytes(kind, value)) parts.push(Uint8Array.of(id), bytes);
+  }
+  return new Uint8Array(Buffer.concat(parts));
+}
+
+/** The bytes of each occurrence of a property. `value` has the type that `kind` stands for. */
+function valueBytes(kind: Kind, value: NonNullable<Properties[keyof Properties]>): Uint8Array[] {
+  switch (kind) {
+    case 'flag':
+      return [Uint8Array.of(value === true ? 1 : 0)];
+    case 'uint8':
+      return [Uint8Array.of(value as number)];
+    case 'uint16':
+      return [uint16Bytes(value as number)];
+    case 'uint32':
+      return [uint32Bytes(value as number)];
+    case 'string':
+      return [stringBytes(value as string)];
+    case 'binary':
+      return [binaryBytes(value as Uint8Array)];
+    case 'ids':
+      return (value as number[]).map(variableIntegerBytes);
+    case 'pairs':
+      return (value as [string, string][]).map(([name, text]) =>
+        Buffer.concat([stringBytes(name), stringBytes(text)]),
+      );
   }
 }

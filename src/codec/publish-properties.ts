@@ -1,5 +1,11 @@
 import { ByteReader } from './byte-reader.ts';
-import { PropertyHolder, readPropertySection, type Properties } from './properties.ts';
+import { uint32Bytes } from './field-bytes.ts';
+import {
+  encodeProperties,
+  type Properties,
+  PropertyHolder,
+  readPropertySection,
+} from './properties.ts';
 import { malformed, protocolError } from './reason-codes.ts';
 import { isMqttString } from './topic.ts';
 import { variableIntegerSize, writeVariableInteger } from './variable-integer.ts';
@@ -25,8 +31,6 @@ const CORRELATION_DATA = 0x09;
 const SUBSCRIPTION_ID = 0x0b;
 const TOPIC_ALIAS = 0x23;
 const USER_PROPERTY = 0x26;
-
-const empty = new Uint8Array(0);
 
 /**
  * Everything of a PUBLISH's properties, as objects. Throws ProtocolError for what is malformed,
@@ -229,18 +233,18 @@ function without(
  */
 export function withMessageExpiry(properties: Uint8Array, seconds: number): Uint8Array {
   const result = new Uint8Array(5 + properties.length);
-  writeUint32Property(result, 0, MESSAGE_EXPIRY, seconds);
+  result[0] = MESSAGE_EXPIRY;
+  result.set(uint32Bytes(seconds), 1);
   result.set(properties, 5);
   return result;
 }
 
-/** `properties` (raw, without length) with subscription identifiers in front [MQTT-3.3.4-3]. */
-export function withSubscriptionIds(
-  properties: Uint8Array,
-  subscriptionIds: readonly number[],
-): Uint8Array {
-  if (subscriptionIds.length === 0) return properties;
-  let length = properties.length;
+/**
+ * Subscription identifiers as raw properties, to be put beside a message's own [MQTT-3.3.4-3]; the
+ * result depends on nothing else, so one may be kept per subscription.
+ */
+export function encodeSubscriptionIds(subscriptionIds: readonly number[]): Uint8Array {
+  let length = 0;
   for (const id of subscriptionIds) length += 1 + variableIntegerSize(id);
   const result = new Uint8Array(length);
   let at = 0;
@@ -248,52 +252,20 @@ export function withSubscriptionIds(
     result[at] = SUBSCRIPTION_ID;
     at = writeVariableInteger(result, at + 1, id);
   }
-  result.set(properties, at);
   return result;
 }
 
-/** The raw property bytes, without their length. Strings must be well-formed and below 64 KiB. */
+/** Two runs of raw properties as one; the order among different properties means nothing. */
+export function concatProperties(first: Uint8Array, second: Uint8Array): Uint8Array {
+  if (first.length === 0) return second;
+  if (second.length === 0) return first;
+  const result = new Uint8Array(first.length + second.length);
+  result.set(first);
+  result.set(second, first.length);
+  return result;
+}
+
+/** The raw property bytes, without their length; see {@link encodeProperties}. */
 export function encodePublishProperties(properties: Partial<PublishProperties>): Uint8Array {
-  const parts: Uint8Array[] = [];
-  if (properties.payloadFormat !== undefined) {
-    parts.push(Uint8Array.of(PAYLOAD_FORMAT, properties.payloadFormat));
-  }
-  if (properties.messageExpirySeconds !== undefined) {
-    parts.push(withMessageExpiry(empty, properties.messageExpirySeconds));
-  }
-  if (properties.topicAlias !== undefined) {
-    const alias = properties.topicAlias;
-    parts.push(Uint8Array.of(TOPIC_ALIAS, alias >> 8, alias & 0xff));
-  }
-  if (properties.responseTopic !== undefined) {
-    parts.push(Uint8Array.of(RESPONSE_TOPIC), lengthPrefixed(properties.responseTopic));
-  }
-  if (properties.correlationData !== undefined) {
-    parts.push(Uint8Array.of(CORRELATION_DATA), lengthPrefixed(properties.correlationData));
-  }
-  for (const [name, value] of properties.userProperties ?? []) {
-    parts.push(Uint8Array.of(USER_PROPERTY), lengthPrefixed(name), lengthPrefixed(value));
-  }
-  parts.push(withSubscriptionIds(empty, properties.subscriptionIds ?? []));
-  if (properties.contentType !== undefined) {
-    parts.push(Uint8Array.of(CONTENT_TYPE), lengthPrefixed(properties.contentType));
-  }
-  return new Uint8Array(Buffer.concat(parts));
-}
-
-function lengthPrefixed(value: string | Uint8Array): Uint8Array {
-  const bytes = typeof value === 'string' ? Buffer.from(value) : value;
-  const result = new Uint8Array(2 + bytes.length);
-  result[0] = bytes.length >> 8;
-  result[1] = bytes.length & 0xff;
-  result.set(bytes, 2);
-  return result;
-}
-
-function writeUint32Property(target: Uint8Array, at: number, id: number, value: number): void {
-  target[at] = id;
-  target[at + 1] = value >>> 24;
-  target[at + 2] = (value >>> 16) & 0xff;
-  target[at + 3] = (value >>> 8) & 0xff;
-  target[at + 4] = value & 0xff;
+  return encodeProperties(properties);
 }

@@ -17,3 +17,10 @@ export function writeVariableInteger(target: Uint8Array, at: number, value: numb
   target[next] = rest;
   return next + 1;
 }
+
+/** A variable byte integer as bytes of its own. */
+export function variableIntegerBytes(value: number): Uint8Array {
+  const bytes = new Uint8Array(variableIntegerSize(value));
+  writeVariableInteger(bytes, 0, value);
+  return bytes;
+}
