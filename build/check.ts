@@ -1,0 +1,31 @@
+// npm run check [-- STEP ...]: everything that needs no running server, in about a minute.
+// Without a STEP all run, in this order; `static` stands for all but the tests.
+import { checkLayers } from './lib/layers.ts';
+import { runSteps, type Step, toolStep } from './lib/step.ts';
+import { FAST_ARGUMENTS } from './lib/suites.ts';
+
+const LINTED = ['src', 'firmware-bridge', 'test', 'build'];
+
+const STATIC_STEPS: readonly Step[] = [
+  toolStep('format', 'biome', ['format', '.']),
+  toolStep('types', 'tsc', ['-p', '.']),
+  toolStep('lint', 'oxlint', ['--type-aware', '--deny-warnings', ...LINTED]),
+  { name: 'layers', run: checkLayers },
+  toolStep('dead code', 'knip', ['--no-progress']),
+];
+
+const STEPS: readonly Step[] = [...STATIC_STEPS, toolStep('tests', 'vitest', FAST_ARGUMENTS)];
+
+function chooseSteps(names: readonly string[]): readonly Step[] {
+  if (names.length === 0) return STEPS;
+  if (names.includes('static')) return STATIC_STEPS;
+  return STEPS.filter(({ name }) => names.includes(name));
+}
+
+const steps = chooseSteps(process.argv.slice(2));
+if (steps.length === 0) {
+  console.error(`no such step; there are: ${STEPS.map(({ name }) => name).join(', ')}, static`);
+  process.exitCode = 2;
+} else {
+  process.exitCode = (await runSteps(steps)) ? 0 : 1;
+}
