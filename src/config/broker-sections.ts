@@ -84,11 +84,7 @@ function readRingSize(table: TableReader): { sizeBytes: number; segmentSizeBytes
       'Write "4MiB", or the multiple of it that your card names as its preferred erase size.',
     );
   }
-  const wanted = table.value(
-    'size',
-    size({ min: 1, max: MAX_BYTES }),
-    STORAGE_DEFAULTS.sizeBytes,
-  );
+  const wanted = table.value('size', size({ min: 1, max: MAX_BYTES }), STORAGE_DEFAULTS.sizeBytes);
   const segments = Math.floor(wanted / segmentSizeBytes);
   if (segments < MIN_SEGMENTS) {
     table.issues.error(
@@ -233,7 +229,11 @@ export function readLimits(table: TableReader): LimitsConfig {
       count,
       defaults.subscriptionsPerClient,
     ),
-    topicLevels: table.value('topic_levels', integer({ min: 1, max: 65_536 }), defaults.topicLevels),
+    topicLevels: table.value(
+      'topic_levels',
+      integer({ min: 1, max: 65_536 }),
+      defaults.topicLevels,
+    ),
     topicBytes: table.value('topic_bytes', size({ min: 16, max: 65_535 }), defaults.topicBytes),
     retainedMessages: table.value('retained_messages', count, defaults.retainedMessages),
     retainedBytes: table.value('retained_bytes', bytes, defaults.retainedBytes),
@@ -351,4 +351,3 @@ function readListenerTls(table: TableReader): ListenerTlsConfig {
   }
   return tls;
 }
-

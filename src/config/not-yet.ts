@@ -118,7 +118,8 @@ const ROWS: readonly NotYet[] = [
     key: 'uplink.mqtt.url',
     when: (value) => typeof value === 'string' && value.startsWith('mqtts:'),
     effect: 'refused',
-    remedy: 'Write mqtt:// and lead it through a tunnel (WireGuard, ssh) where it leaves your network.',
+    remedy:
+      'Write mqtt:// and lead it through a tunnel (WireGuard, ssh) where it leaves your network.',
   },
   {
     key: 'uplink.mqtt.tls',

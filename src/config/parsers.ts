@@ -27,7 +27,7 @@ export interface Range {
 
 /** The value as the user wrote it, cut where it is long. */
 export function show(value: unknown): string {
-  const text = value instanceof Date ? value.toISOString() : (JSON.stringify(value) ?? 'nothing');
+  const text = JSON.stringify(value) ?? 'nothing';
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
@@ -140,9 +140,9 @@ export const topicFilter: Parser<string> = (value) => {
       );
 };
 
-const ADDRESS = /^(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9.-]+):([0-9]{1,5})$/;
+const ADDRESS = /^(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9.-]*):([0-9]{1,5})$/;
 
-/** `host:port`, an IPv6 host in brackets. */
+/** `host:port`, an IPv6 host in brackets; `:port` is every address of this machine. */
 export const address: Parser<string> = (value) => {
   const match = typeof value === 'string' ? ADDRESS.exec(value) : null;
   return match && Number(match[2]) <= 65_535
@@ -157,7 +157,11 @@ export const address: Parser<string> = (value) => {
 export function url(schemes: readonly string[]): Parser<string> {
   return (value) => {
     const parsed = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
-    if (parsed === undefined || !schemes.includes(parsed.protocol.slice(0, -1)) || !parsed.hostname) {
+    if (
+      parsed === undefined ||
+      !schemes.includes(parsed.protocol.slice(0, -1)) ||
+      !parsed.hostname
+    ) {
       const examples = schemes.map((scheme) => `${scheme}://host:port`).join(' or ');
       return bad(`expected a URL, found ${redacted(value)}`, `Write ${examples}.`);
     }

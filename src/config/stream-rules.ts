@@ -8,10 +8,7 @@ import { describeSize } from './units.ts';
 const RESERVED = ['$share/', '$stream/', '$queue/', '$s/', '$q/'];
 
 /** Warns about filters that no message can reach, since an earlier stream or an exclusion takes all. */
-export function reportUnreachableFilters(
-  streams: readonly StreamConfig[],
-  issues: IssueLog,
-): void {
+export function reportUnreachableFilters(streams: readonly StreamConfig[], issues: IssueLog): void {
   streams.forEach((stream, position) => {
     const earlier = streams.slice(0, position);
     stream.topics.forEach((filter, index) => {

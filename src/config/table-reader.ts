@@ -1,3 +1,4 @@
+import { TomlDate } from 'smol-toml';
 import type { ConfigIssue } from './issue.ts';
 import { nearest } from './issue.ts';
 import { elementPath, keyPath } from './key-path.ts';
@@ -145,6 +146,9 @@ export class TableReader {
 
 function isTable(value: unknown): value is Table {
   return (
-    typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Date)
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof TomlDate)
   );
 }

@@ -1,6 +1,17 @@
 import { KAFKA_TARGET_DEFAULTS, MQTT_TARGET_DEFAULTS } from './defaults.ts';
 import type { Parsed, Parser } from './parsers.ts';
-import { anyText, bad, choice, duration, good, listOf, secret, show, topicFilter, url } from './parsers.ts';
+import {
+  anyText,
+  bad,
+  choice,
+  duration,
+  good,
+  listOf,
+  secret,
+  show,
+  topicFilter,
+  url,
+} from './parsers.ts';
 import type { TableReader } from './table-reader.ts';
 import type {
   ClientTlsConfig,
@@ -64,8 +75,7 @@ const mqttVersion: Parser<4 | 5> = (value) => {
   return bad(`${show(value)} is not a possible value`, 'Write version = 5 or version = "3.1.1".');
 };
 
-const TEMPLATE_FIELD =
-  /^(node|stream|partition|topic|topic\[\d{1,3}\]|client_id|property:[^{}]+)$/;
+const TEMPLATE_FIELD = /^(node|stream|partition|topic|topic\[\d{1,3}\]|client_id|property:[^{}]+)$/;
 
 /** Text with placeholders in braces. */
 const template: Parser<string> = (value) => {
@@ -138,11 +148,7 @@ function readKafka(table: TableReader): KafkaTargetConfig {
     brokers: table.required('brokers', listOf(hostAndPort), [], 'Write brokers = ["host:9092"].'),
     topic: table.value('topic', template, defaults.topic),
     key: table.value('key', template, defaults.key),
-    delivery: table.value(
-      'delivery',
-      choice(['exactly_once', 'at_least_once']),
-      defaults.delivery,
-    ),
+    delivery: table.value('delivery', choice(['exactly_once', 'at_least_once']), defaults.delivery),
     checkpointTopic: table.optional('checkpoint_topic', anyText),
     compression: table.value(
       'compression',
@@ -197,7 +203,12 @@ function readRabbitmq(table: TableReader): RabbitmqTargetConfig {
 function readNats(table: TableReader): NatsTargetConfig {
   const target: NatsTargetConfig = {
     type: 'nats',
-    servers: table.required('servers', listOf(anyText), [], 'Write servers = ["nats://host:4222"].'),
+    servers: table.required(
+      'servers',
+      listOf(anyText),
+      [],
+      'Write servers = ["nats://host:4222"].',
+    ),
     subject: table.value('subject', template, '{topic}'),
     credentials: table.optional('credentials', secret),
     tls: readClientTls(table),
