@@ -18,7 +18,7 @@ import type {
 import { PacketType } from './control-packet.ts';
 import { noProperties, type Properties, PropertyHolder, readProperties } from './properties.ts';
 import { malformed, protocolError, ReasonCode } from './reason-codes.ts';
-import { isValidTopicFilter, isValidTopicName } from './topic.ts';
+import { isValidTopicFilter, isValidTopicNameText } from './topic.ts';
 
 /**
  * Decodes the body (all behind the fixed header) of any packet but PUBLISH and its acks. Throws
@@ -141,9 +141,8 @@ function checkConnectFlags(flags: number, version: ProtocolVersion): void {
 function readWill(reader: ByteReader, flags: number, version: ProtocolVersion): Will {
   const properties = version === 5 ? readProperties(reader, PropertyHolder.will) : noProperties();
   const topic = reader.string();
-  const topicBytes = Buffer.from(topic);
   // [MQTT-3.1.3-11] asks for a string, section 3.3.2 for a topic name once it is published.
-  if (!isValidTopicName(topicBytes, 0, topicBytes.length)) {
+  if (!isValidTopicNameText(topic)) {
     throw new ProtocolError(ReasonCode.topicNameInvalid, 'the will topic is not a topic name');
   }
   const payload = reader.binary();

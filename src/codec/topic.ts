@@ -57,6 +57,13 @@ export function isValidTopicName(bytes: Uint8Array, start: number, end: number):
   return true;
 }
 
+/** As {@link isValidTopicName}, for a topic that is a string already. */
+export function isValidTopicNameText(topic: string): boolean {
+  const bytes = Buffer.from(topic);
+  // A lone surrogate has no UTF-8 form and would be sent as another character.
+  return topic.isWellFormed() && isValidTopicName(bytes, 0, bytes.length);
+}
+
 /**
  * Length of the multi-byte UTF-8 sequence that begins at `at`, or 0 where there is none. Overlong
  * forms, surrogates and code points beyond U+10FFFF are none (Unicode table 3-7).
