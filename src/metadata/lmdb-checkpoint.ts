@@ -1,0 +1,294 @@
+import { open, type RootDatabase } from 'lmdb';
+import { CisternError, type ErrorCode } from '../base/errors.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Volume } from '../platform/volume.ts';
+import type { Checkpoint, CheckpointChange, CheckpointStore } from './types.ts';
+
+export interface LmdbCheckpointOptions {
+  /** Directory that `volume` stands for; LMDB opens its file by path, not through the volume. */
+  readonly path: string;
+  /** The same directory, for the marker and for setting damaged files aside. */
+  readonly volume: Volume;
+  readonly logger: Logger;
+}
+
+const FILE_NAME = 'checkpoint.mdb';
+const LOCK_NAME = `${FILE_NAME}-lock`;
+/** Present while nobody has yet read the whole file since it was opened. */
+const MARKER_NAME = `${FILE_NAME}-opening`;
+const DAMAGED_PREFIX = `${FILE_NAME}.damaged-`;
+/** Damaged files are kept for a look by a human, but not without limit. */
+const DAMAGED_FILES_MAX = 2;
+
+const FORMAT = 1;
+/** LMDB grows the map by itself; a small start keeps the address space and the file small. */
+const MAP_BYTES_AT_START = 1024 * 1024;
+const PAGE_BYTES = 4096;
+/** LMDB takes keys up to 1,978 bytes with 4 KiB pages; longer ones are stored by number. */
+const PLAIN_KEY_BYTES_MAX = 1024;
+
+/** First byte of a stored key: what the entry is. */
+const EntryKind = { header: 0, plain: 1, numbered: 2 } as const;
+
+const headerKey = Buffer.of(EntryKind.header);
+
+type Environment = RootDatabase<Buffer, Buffer>;
+
+/**
+ * Opens the checkpoint in LMDB, making it where there is none. A damaged one is set aside and
+ * replaced by an empty one, because a checkpoint costs only time to lose: a damaged map is a
+ * SIGBUS that nothing in this process can catch, so a marker file stands while the file has not
+ * been read once, and finding it at the next open is the proof of that crash.
+ *
+ * Fails with DATA_UNWRITABLE, DEVICE_FULL or DEVICE_FAILED where no checkpoint can be kept at all.
+ */
+export async function openLmdbCheckpoint(options: LmdbCheckpointOptions): Promise<CheckpointStore> {
+  const { path, volume, logger } = options;
+  const log = logger.child('metadata');
+  const names = await volume.list();
+  let setAside: string | undefined;
+
+  if (names.includes(MARKER_NAME)) {
+    if (names.includes(FILE_NAME)) {
+      setAside = 'the last start ended while it was reading the checkpoint';
+      await moveAside(volume, names);
+    }
+  } else {
+    const marker = await volume.create(MARKER_NAME);
+    await marker.close();
+    await volume.syncDirectory();
+  }
+
+  let store: LmdbCheckpoint;
+  try {
+    store = openAndRead(path, setAside);
+  } catch (error) {
+    if (isDeviceFault(error)) throw asCisternError('open', error);
+    setAside = `the checkpoint could not be read: ${messageOf(error)}`;
+    await moveAside(volume, await volume.list());
+    store = openFresh(path, setAside);
+  }
+  await volume.remove(MARKER_NAME);
+  await volume.syncDirectory();
+  if (setAside !== undefined) log.warn('checkpoint.set_aside', { reason: setAside });
+  return store;
+}
+
+function openAndRead(path: string, setAside: string | undefined): LmdbCheckpoint {
+  const environment = openEnvironment(path);
+  try {
+    return new LmdbCheckpoint(environment, setAside);
+  } catch (error) {
+    // The failed read is what the caller needs to know; closing has nothing to flush.
+    void environment.close();
+    throw error;
+  }
+}
+
+function openFresh(path: string, setAside: string): LmdbCheckpoint {
+  try {
+    return openAndRead(path, setAside);
+  } catch (error) {
+    throw asCisternError('make', error);
+  }
+}
+
+function openEnvironment(path: string): Environment {
+  // overlappingSync, the library's default, resolves a commit before its flush. Without it the
+  // commit writes its pages, calls fdatasync, and writes the meta page through an O_DSYNC
+  // descriptor before it returns (seen with strace on lmdb 3.5.6).
+  return open<Buffer, Buffer>({
+    path: `${path}/${FILE_NAME}`,
+    noSubdir: true,
+    overlappingSync: false,
+    encoding: 'binary',
+    keyEncoding: 'binary',
+    mapSize: MAP_BYTES_AT_START,
+    pageSize: PAGE_BYTES,
+    maxDbs: 1,
+    // For writtenBytes. Not in the library's type, but in its options.
+    ...{ trackMetrics: true },
+  });
+}
+
+async function moveAside(volume: Volume, names: readonly string[]): Promise<void> {
+  const numbers = names
+    .filter((name) => name.startsWith(DAMAGED_PREFIX))
+    .map((name) => Number(name.slice(DAMAGED_PREFIX.length)))
+    .filter((number) => Number.isSafeInteger(number))
+    .toSorted((a, b) => a - b);
+  const next = (numbers.at(-1) ?? 0) + 1;
+  if (names.includes(FILE_NAME)) await volume.rename(FILE_NAME, `${DAMAGED_PREFIX}${next}`);
+  if (names.includes(LOCK_NAME)) await volume.remove(LOCK_NAME);
+  for (const old of numbers.slice(0, Math.max(0, numbers.length + 1 - DAMAGED_FILES_MAX))) {
+    await volume.remove(`${DAMAGED_PREFIX}${old}`);
+  }
+  await volume.syncDirectory();
+}
+
+interface Header {
+  readonly ringId: string;
+  readonly sequence: number;
+}
+
+/**
+ * Entries are `[kind, key bytes] -> value`. A key too long for LMDB is kept as
+ * `[kind, number] -> key length, key, value`; the numbers live in memory and in the file only.
+ */
+class LmdbCheckpoint implements CheckpointStore {
+  readonly setAside: string | undefined;
+  readonly #environment: Environment;
+  readonly #longKeys = new Map<string, number>();
+  #nextLongKey = 1;
+  #commits = 0;
+  #closed = false;
+
+  /** Reads every entry once, so that a damaged page is met now, under the marker. */
+  constructor(environment: Environment, setAside: string | undefined) {
+    this.#environment = environment;
+    this.setAside = setAside;
+    readHeader(environment);
+    this.#readLongKeys();
+  }
+
+  get writtenBytes(): number {
+    if (this.#closed) return 0;
+    const statistics = this.#environment.getStats() as { readonly pagesWritten?: number };
+    // A commit also rewrites the sector of one meta page, which the device sees as a page.
+    return ((statistics.pagesWritten ?? 0) + this.#commits) * PAGE_BYTES;
+  }
+
+  load(): Checkpoint | undefined {
+    const header = readHeader(this.#environment);
+    if (header === undefined) return undefined;
+    return { ringId: header.ringId, sequence: header.sequence, entries: this.#entries() };
+  }
+
+  /**
+   * The event loop waits for the flush: a few milliseconds, at most every five seconds. The
+   * library's asynchronous batches were tried first, and rejected promises that nobody can catch
+   * once the device was full.
+   */
+  async commit(change: CheckpointChange): Promise<void> {
+    if (this.#closed) throw new CisternError('CLOSED', 'The checkpoint is closed.');
+    try {
+      this.#environment.transactionSync(() => this.#write(change));
+      this.#commits += 1;
+    } catch (error) {
+      this.#readLongKeys();
+      throw asCisternError('write', error);
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#environment.close();
+  }
+
+  /** What the file says, which after a failed transaction is not what memory says. */
+  #readLongKeys(): void {
+    this.#longKeys.clear();
+    for (const { key, value } of this.#environment.getRange()) {
+      if (key[0] !== EntryKind.numbered) continue;
+      const number = key.readUInt32BE(1);
+      this.#longKeys.set(splitNumbered(value).key, number);
+      this.#nextLongKey = Math.max(this.#nextLongKey, number + 1);
+    }
+  }
+
+  #write(change: CheckpointChange): void {
+    if (change.replaceAll) {
+      for (const key of [...this.#environment.getKeys()]) this.#environment.removeSync(key);
+      this.#longKeys.clear();
+    }
+    for (const key of change.deletes) {
+      this.#environment.removeSync(this.#storedKey(key).key);
+      this.#longKeys.delete(key);
+    }
+    for (const [key, value] of change.puts) {
+      const stored = this.#storedKey(key);
+      const bytes = stored.numbered ? joinNumbered(key, value) : Buffer.from(value);
+      this.#environment.putSync(stored.key, bytes);
+    }
+    const header = { format: FORMAT, ringId: change.ringId, sequence: change.sequence };
+    this.#environment.putSync(headerKey, Buffer.from(JSON.stringify(header)));
+  }
+
+  *#entries(): Generator<readonly [string, Uint8Array]> {
+    for (const { key, value } of this.#environment.getRange()) {
+      if (key[0] === EntryKind.plain) yield [key.toString('utf8', 1), new Uint8Array(value)];
+      if (key[0] === EntryKind.numbered) {
+        const entry = splitNumbered(value);
+        yield [entry.key, new Uint8Array(entry.value)];
+      }
+    }
+  }
+
+  #storedKey(key: string): { readonly key: Buffer; readonly numbered: boolean } {
+    const bytes = Buffer.from(key, 'utf8');
+    if (bytes.length <= PLAIN_KEY_BYTES_MAX) {
+      return { key: Buffer.concat([Buffer.of(EntryKind.plain), bytes]), numbered: false };
+    }
+    let number = this.#longKeys.get(key);
+    if (number === undefined) {
+      number = this.#nextLongKey;
+      this.#nextLongKey += 1;
+      this.#longKeys.set(key, number);
+    }
+    const stored = Buffer.alloc(5);
+    stored[0] = EntryKind.numbered;
+    stored.writeUInt32BE(number, 1);
+    return { key: stored, numbered: true };
+  }
+}
+
+function readHeader(environment: Environment): Header | undefined {
+  const bytes = environment.get(headerKey);
+  if (bytes === undefined) return undefined;
+  const header = JSON.parse(bytes.toString('utf8')) as Partial<Header> & { format?: number };
+  if (header.format !== FORMAT) throw new Error(`its format is ${String(header.format)}`);
+  if (typeof header.ringId !== 'string' || !Number.isSafeInteger(header.sequence)) {
+    throw new Error('its header is not readable');
+  }
+  return { ringId: header.ringId, sequence: header.sequence as number };
+}
+
+function joinNumbered(key: string, value: Uint8Array): Buffer {
+  const bytes = Buffer.from(key, 'utf8');
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(bytes.length);
+  return Buffer.concat([length, bytes, value]);
+}
+
+function splitNumbered(stored: Buffer): { readonly key: string; readonly value: Buffer } {
+  const end = 4 + stored.readUInt32BE(0);
+  if (end > stored.length) throw new Error('an entry is shorter than its key');
+  return { key: stored.toString('utf8', 4, end), value: stored.subarray(end) };
+}
+
+/** The library gives the system's errno as `code`; its own faults (a damaged page) are negative. */
+const DEVICE_FAULTS: ReadonlyMap<unknown, ErrorCode> = new Map<unknown, ErrorCode>([
+  [1, 'DATA_UNWRITABLE'],
+  [13, 'DATA_UNWRITABLE'],
+  [30, 'DATA_UNWRITABLE'],
+  [28, 'DEVICE_FULL'],
+  [122, 'DEVICE_FULL'],
+]);
+
+function isDeviceFault(error: unknown): boolean {
+  return error instanceof Error && DEVICE_FAULTS.has((error as { code?: unknown }).code);
+}
+
+function asCisternError(task: 'open' | 'make' | 'write', cause: unknown): CisternError {
+  const number = cause instanceof Error ? (cause as { code?: unknown }).code : undefined;
+  // A write cut short by a full device reaches us as EIO, so the message names both.
+  const code = DEVICE_FAULTS.get(number) ?? 'DEVICE_FAILED';
+  const message = `Could not ${task} the checkpoint: ${messageOf(cause)}.`;
+  const remedy = 'Check that the data directory is writable and that the device is not full.';
+  return new CisternError(code, message, { cause, remedy });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

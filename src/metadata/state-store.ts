@@ -1,0 +1,298 @@
+import { assert } from '../base/assert.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
+import { decodeState, encodeState } from './state-codec.ts';
+import type { CheckpointChange, CheckpointStore, ControlLog } from './types.ts';
+
+export interface StateStoreOptions {
+  readonly log: ControlLog;
+  readonly checkpoints: CheckpointStore;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** Of the ring the log writes to; a checkpoint of another ring is not used. */
+  readonly ringId: string;
+}
+
+/** A checkpoint is written when something has been dirty for so long. */
+const CHECKPOINT_DELAY_MS = 60_000;
+/** And, unless it is asked for, never sooner after the last one (or the last failure). */
+const CHECKPOINT_GAP_MS = 5_000;
+/**
+ * Deletions remembered. One is needed only while an older record of its key may still lie in the
+ * ring, and the checkpoint is lost; the oldest go first.
+ */
+const TOMBSTONES_MAX = 65_536;
+/** The offset of a derived value: it is in no record. */
+const DERIVED = -1;
+
+const NOTHING = new Uint8Array(0);
+
+interface Entry {
+  /** Empty: a tombstone. Never changed in place. */
+  readonly value: Uint8Array;
+  /** Of the newest control record of the key in `$state`, or {@link DERIVED}. */
+  readonly offset: number;
+}
+
+/**
+ * The broker's durable state as compacted keys: every change is a control record in the ring, and a
+ * checkpoint now and then spares the next start from reading them all.
+ *
+ * Life: `load`, then `replay` for what the ring holds beyond the checkpoint, then the rest. All
+ * but the checkpoint is synchronous.
+ *
+ * Invariants:
+ * - A key is either logged (`put`, `delete`) or derived (`note`), never both.
+ * - Of one key the record with the highest offset counts, in whatever order records are replayed.
+ * - A checkpoint holds nothing that is later than the sequence it names, and is committed only when
+ *   everything up to that sequence is durable in the ring.
+ */
+export class StateStore {
+  readonly #log: ControlLog;
+  readonly #checkpoints: CheckpointStore;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #ringId: string;
+  readonly #entries = new Map<string, Entry>();
+  /** In the order of deletion, so that the oldest can be forgotten. */
+  readonly #tombstones = new Set<string>();
+  #dirty = new Set<string>();
+  #replaceAll = false;
+  /** Covered by the last durable checkpoint. */
+  #covered = 0;
+  /** Counts changes, and how many of them the last durable checkpoint holds. */
+  #changes = 0;
+  #coveredChanges = 0;
+  #running: Promise<void> | undefined;
+  #timer: Timer | undefined;
+  #closed = false;
+
+  constructor(options: StateStoreOptions) {
+    this.#log = options.log;
+    this.#checkpoints = options.checkpoints;
+    this.#clock = options.clock;
+    this.#logger = options.logger.child('state');
+    this.#ringId = options.ringId;
+  }
+
+  /**
+   * Takes the checkpoint, if there is one of this ring. Control records with a higher sequence than
+   * the one returned are to be replayed; 0 means all of them.
+   */
+  load(): { readonly sequence: number } {
+    assert(this.#entries.size === 0 && this.#covered === 0, 'load comes first, and once');
+    const checkpoint = this.#checkpoints.load();
+    if (checkpoint === undefined || checkpoint.ringId !== this.#ringId) {
+      this.#replaceAll = true;
+      return { sequence: 0 };
+    }
+    for (const [key, bytes] of checkpoint.entries) this.#set(key, readEntry(bytes));
+    this.#covered = Math.min(checkpoint.sequence, this.#log.lastSequence);
+    if (this.#covered < checkpoint.sequence) {
+      // The ring lost its tail to damage, and will give those sequences out again. The stored
+      // checkpoint would hide the new records from the next start, so it is replaced soon.
+      const lastSequence = this.#log.lastSequence;
+      this.#logger.warn('checkpoint.ahead', { sequence: checkpoint.sequence, lastSequence });
+      this.#replaceAll = true;
+      this.#schedule(0);
+    }
+    return { sequence: this.#covered };
+  }
+
+  /**
+   * One control record found in the ring; an empty value deletes. Records may come in any order and
+   * more than once (carried copies do).
+   */
+  replay(key: string, value: Uint8Array, offset: number, sequence: number): void {
+    // What the checkpoint covers is in it, also by its absence: an old copy must not rise again.
+    if (sequence <= this.#covered) return;
+    const known = this.#entries.get(key);
+    if (known !== undefined && known.offset >= offset) return;
+    this.#change(key, { value: value.slice(), offset });
+  }
+
+  /** The value of the key, or undefined. What its shape is, whoever wrote it knows. */
+  get(key: string): unknown {
+    const entry = this.#entries.get(key);
+    return entry === undefined || entry.value.length === 0 ? undefined : decodeState(entry.value);
+  }
+
+  /**
+   * Changes the key, by a control record. Durable when the ring is durable up to the sequence
+   * returned. `rides`: the record opens no commit of its own.
+   */
+  put(key: string, value: unknown, options: { readonly rides?: boolean } = {}): number {
+    const bytes = encodeState(value);
+    assert(bytes.length > 0, 'an empty value deletes');
+    return this.#append(key, bytes, options.rides ?? false);
+  }
+
+  /** Removes the key, by a control record; as `put`. Removing what is not there writes nothing. */
+  delete(key: string, options: { readonly rides?: boolean } = {}): number {
+    const known = this.#entries.get(key);
+    if (known === undefined || known.value.length === 0) return this.#log.lastSequence;
+    return this.#append(key, NOTHING, options.rides ?? false);
+  }
+
+  /**
+   * Derived state, which the ring's records can give again: in the next checkpoint, in no record.
+   * Gone after a start without a checkpoint.
+   */
+  note(key: string, value: unknown): void {
+    const known = this.#entries.get(key);
+    assert(known === undefined || known.offset === DERIVED, `${key} is logged, not derived`);
+    if (value !== undefined) {
+      this.#change(key, { value: encodeState(value), offset: DERIVED });
+    } else if (known !== undefined) {
+      this.#forget(key);
+    }
+  }
+
+  /** Every live key that starts with `prefix`. Walks all keys: for starts, not for each message. */
+  *entries(prefix: string): Generator<readonly [key: string, value: unknown]> {
+    for (const [key, entry] of this.#entries) {
+      if (entry.value.length > 0 && key.startsWith(prefix)) yield [key, decodeState(entry.value)];
+    }
+  }
+
+  /**
+   * Whether the control record at `offset` must be carried when its segment is recycled. A deletion
+   * is carried once (`carried` says that it was), so that it outlives every older record of its key.
+   */
+  isLive(key: string, offset: number, carried = false): boolean {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || entry.offset !== offset) return false;
+    if (entry.value.length > 0 || !carried) return true;
+    this.#forget(key);
+    return false;
+  }
+
+  /** The sequence up to which the last durable checkpoint holds every control record. */
+  get coveredSequence(): number {
+    return this.#covered;
+  }
+
+  /** Resolves when the state of this moment is in a durable checkpoint. Calls at one time join. */
+  async checkpoint(): Promise<void> {
+    const changes = this.#changes;
+    const sequence = this.#log.lastSequence;
+    while (this.#coveredChanges < changes || this.#covered < sequence) await this.#write();
+  }
+
+  /** Resolves when a durable checkpoint covers every control record up to `sequence`. */
+  async checkpointCovering(sequence: number): Promise<void> {
+    assert(sequence <= this.#log.lastSequence, 'nothing was appended with that sequence');
+    while (this.#covered < sequence) await this.#write();
+  }
+
+  /** Writes the last checkpoint. The log must still take it; the checkpoint store is not closed. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.checkpoint();
+  }
+
+  #append(key: string, value: Uint8Array, rides: boolean): number {
+    assert(!this.#closed, 'the state store is closed');
+    const known = this.#entries.get(key);
+    assert(known === undefined || known.offset !== DERIVED, `${key} is derived, not logged`);
+    const { offset, sequence } = this.#log.append(key, value, rides);
+    this.#change(key, { value, offset });
+    return sequence;
+  }
+
+  #change(key: string, entry: Entry): void {
+    this.#set(key, entry);
+    this.#markDirty(key);
+  }
+
+  #set(key: string, entry: Entry): void {
+    this.#entries.set(key, entry);
+    this.#tombstones.delete(key);
+    if (entry.value.length > 0) return;
+    this.#tombstones.add(key);
+    if (this.#tombstones.size <= TOMBSTONES_MAX) return;
+    const [oldest] = this.#tombstones;
+    if (oldest !== undefined) this.#forget(oldest);
+  }
+
+  #forget(key: string): void {
+    this.#entries.delete(key);
+    this.#tombstones.delete(key);
+    this.#markDirty(key);
+  }
+
+  #markDirty(key: string): void {
+    this.#changes += 1;
+    this.#dirty.add(key);
+    this.#schedule(CHECKPOINT_DELAY_MS);
+  }
+
+  #schedule(delayMs: number): void {
+    if (this.#timer !== undefined || this.#closed) return;
+    this.#timer = this.#clock.after(delayMs, () => {
+      this.#timer = undefined;
+      if (this.#dirty.size === 0 && !this.#replaceAll) return;
+      this.#write().catch((error: unknown) => {
+        const message = error instanceof Error ? error.message : String(error);
+        this.#logger.warn('checkpoint.failed', { error: message });
+      });
+    });
+  }
+
+  /** Joins the checkpoint that is being written, or begins one. */
+  #write(): Promise<void> {
+    this.#running ??= this.#writeOne().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  /** The capture happens before the first `await`: later changes belong to the next checkpoint. */
+  async #writeOne(): Promise<void> {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    const sequence = this.#log.lastSequence;
+    const changes = this.#changes;
+    const captured = this.#dirty;
+    this.#dirty = new Set();
+    const change = this.#capture(captured, sequence);
+    try {
+      await this.#log.whenDurable(sequence);
+      await this.#checkpoints.commit(change);
+    } catch (error) {
+      for (const key of captured) this.#dirty.add(key);
+      this.#timer?.cancel();
+      this.#timer = undefined;
+      this.#schedule(CHECKPOINT_GAP_MS);
+      throw error;
+    }
+    this.#covered = sequence;
+    this.#coveredChanges = changes;
+    this.#replaceAll = false;
+  }
+
+  #capture(dirty: ReadonlySet<string>, sequence: number): CheckpointChange {
+    const puts: [string, Uint8Array][] = [];
+    const deletes: string[] = [];
+    const keys = this.#replaceAll ? this.#entries.keys() : dirty;
+    for (const key of keys) {
+      const entry = this.#entries.get(key);
+      if (entry === undefined) deletes.push(key);
+      else puts.push([key, writeEntry(entry)]);
+    }
+    return { ringId: this.#ringId, sequence, replaceAll: this.#replaceAll, puts, deletes };
+  }
+}
+
+/** In the checkpoint a value follows its record's offset (f64), so that `isLive` can tell again. */
+function writeEntry(entry: Entry): Uint8Array {
+  const bytes = Buffer.alloc(8 + entry.value.length);
+  bytes.writeDoubleLE(entry.offset, 0);
+  bytes.set(entry.value, 8);
+  return bytes;
+}
+
+function readEntry(bytes: Uint8Array): Entry {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return { offset: view.getFloat64(0, true), value: bytes.slice(8) };
+}
