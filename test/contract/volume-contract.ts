@@ -212,6 +212,16 @@ function describeHandles(emptyVolume: () => Promise<Volume>): void {
     expect(target).toEqual(bytes(100, 1));
     await file.close();
   });
+
+  test('a handle follows its file when the name changes', async () => {
+    const volume = await emptyVolume();
+    const file = await volume.create('before');
+    await volume.rename('before', 'after');
+    await file.writeDurable(0, bytes(100, 1));
+    await file.close();
+    expect(await volume.list()).toEqual(['after']);
+    expect(await contents(volume, 'after')).toEqual(bytes(100, 1));
+  });
 }
 
 /** Bytes that differ from position to position and from seed to seed. */

@@ -1,3 +1,7 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openNodeVolume } from '../../src/platform/node/volume.ts';
 import { SimClock } from '../support/sim-clock.ts';
 import { SimDisk } from '../support/sim-disk.ts';
 import { describeVolume } from './volume-contract.ts';
@@ -20,5 +24,13 @@ describeVolume('the simulated disk on a simulated clock', async () => {
       disposed = true;
       await running;
     },
+  };
+});
+
+describeVolume('a folder of the file system', async () => {
+  const path = await mkdtemp(join(tmpdir(), 'cistern-volume-'));
+  return {
+    volume: await openNodeVolume(path),
+    dispose: () => rm(path, { recursive: true, force: true }),
   };
 });

@@ -19,7 +19,9 @@ export interface Operation {
   readonly kind: OperationKind;
   /** The file's name, or '' for the directory. */
   readonly name: string;
-  /** Bytes to write; 0 where the operation writes none. */
+  /** Where in the file; 0 where the operation writes nothing. */
+  readonly offset: number;
+  /** Bytes to write; 0 where the operation writes nothing. */
   readonly length: number;
 }
 
@@ -35,10 +37,20 @@ export interface SimDiskOptions {
   readonly image?: DiskImage;
 }
 
-interface InFlight {
-  readonly operation: Operation;
-  /** What the operation would have put in question, had the power gone now. */
+interface Call {
+  readonly kind: OperationKind;
+  readonly name: string;
+  readonly takesMs: number;
+  readonly offset?: number;
+  readonly data?: Uint8Array;
+}
+
+interface Effect {
+  /** What the call puts in question in a copy of the disk while it is in flight. */
   readonly pend: (image: DiskImage, fileIn: Map<FileImage, FileImage>) => void;
+  readonly apply: () => void;
+  /** What is left behind where the call fails. */
+  readonly fail?: (fault: Fault) => void;
 }
 
 /** Virtual milliseconds: a cheap card's flush, and everything else. */
@@ -62,7 +74,7 @@ export class SimDisk implements Volume {
   readonly #clock: SimClock | undefined;
   readonly #random: SimRandom;
   readonly #image: DiskImage;
-  readonly #inFlight = new Set<InFlight>();
+  readonly #inFlight = new Set<Effect>();
   readonly #writing = new Set<FileImage>();
   readonly #badReads: { name: string; from: number; to: number }[] = [];
   #operations = 0;
@@ -178,7 +190,7 @@ export class SimDisk implements Volume {
 
   async syncDirectory(): Promise<void> {
     const count = this.#image.pending.length;
-    await this.#operate('syncDirectory', '', 0, FLUSH_MS, {
+    await this.#operate({ kind: 'syncDirectory', name: '', takesMs: FLUSH_MS }, {
       pend: () => undefined,
       apply: () => this.#image.syncDirectory(count),
     });
@@ -226,7 +238,7 @@ export class SimDisk implements Volume {
 
   async #write(name: string, file: FileImage, offset: number, data: Uint8Array): Promise<void> {
     await this.#exclusively(name, file, () =>
-      this.#operate('write', name, data.length, TRANSFER_MS, {
+      this.#operate({ kind: 'write', name, offset, data, takesMs: TRANSFER_MS }, {
         pend: (_, fileIn) => fileIn.get(file)?.write(offset, data),
         apply: () => file.write(offset, data),
         fail: (fault) => {
@@ -238,7 +250,7 @@ export class SimDisk implements Volume {
 
   async #sync(name: string, file: FileImage): Promise<void> {
     const covered = file.beginSync();
-    await this.#operate('sync', name, 0, FLUSH_MS, {
+    await this.#operate({ kind: 'sync', name, takesMs: FLUSH_MS }, {
       pend: () => undefined,
       apply: () => file.endSync(covered),
       fail: () => file.failSync(),
@@ -252,7 +264,7 @@ export class SimDisk implements Volume {
     data: Uint8Array,
   ): Promise<void> {
     await this.#exclusively(name, file, () =>
-      this.#operate('writeDurable', name, data.length, FLUSH_MS, {
+      this.#operate({ kind: 'writeDurable', name, offset, data, takesMs: FLUSH_MS }, {
         pend: (_, fileIn) => fileIn.get(file)?.write(offset, data),
         apply: () => file.writeDurable(offset, data),
         fail: (fault) => {
@@ -283,7 +295,7 @@ export class SimDisk implements Volume {
 
   async #changeDirectory(change: DirectoryChange): Promise<void> {
     const name = change.kind === 'rename' ? change.from : change.name;
-    await this.#operate(change.kind, name, 0, TRANSFER_MS, {
+    await this.#operate({ kind: change.kind, name, takesMs: TRANSFER_MS }, {
       pend: (image) => {
         if (refusal(image, change) !== undefined) return;
         image.change(change.kind === 'create' ? { ...change, file: change.file.copy() } : change);
@@ -296,35 +308,30 @@ export class SimDisk implements Volume {
     });
   }
 
-  async #operate(
-    kind: OperationKind,
-    name: string,
-    length: number,
-    takesMs: number,
-    effect: {
-      readonly pend: (image: DiskImage, fileIn: Map<FileImage, FileImage>) => void;
-      readonly apply: () => void;
-      readonly fail?: (fault: Fault) => void;
-    },
-  ): Promise<void> {
+  async #operate(call: Call, effect: Effect): Promise<void> {
     this.#operations += 1;
-    const operation: Operation = { number: this.#operations, kind, name, length };
-    const inFlight: InFlight = { operation, pend: effect.pend };
-    this.#inFlight.add(inFlight);
-    await this.#pause(takesMs);
+    const operation: Operation = {
+      number: this.#operations,
+      kind: call.kind,
+      name: call.name,
+      offset: call.offset ?? 0,
+      length: call.data?.length ?? 0,
+    };
+    this.#inFlight.add(effect);
+    await this.#pause(call.takesMs);
     this.onOperation?.(operation);
     if (this.#crash?.at === operation.number) {
       this.cut(this.#crash.seed, this.#crash.mode);
       await never();
     }
-    this.#inFlight.delete(inFlight);
+    this.#inFlight.delete(effect);
     const fault = this.#faultFor(operation);
     if (fault !== undefined) {
       effect.fail?.(fault);
-      throw failure(fault, `${kind} ${name}`);
+      throw failure(fault, `${call.kind} ${call.name}`);
     }
     effect.apply();
-    this.#bytesWritten += length;
+    this.#bytesWritten += operation.length;
   }
 
   #faultFor(operation: Operation): Fault | undefined {
