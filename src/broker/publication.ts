@@ -34,8 +34,8 @@ export class Publication {
       const copy = new Publication(this.topic);
       copy.qos = this.qos;
       copy.retain = this.retain;
-      copy.properties = this.properties.length === 0 ? NO_BYTES : this.properties.slice();
-      copy.payload = this.payload.length === 0 ? NO_BYTES : this.payload.slice();
+      copy.properties = this.properties.length === 0 ? NO_BYTES : new Uint8Array(this.properties);
+      copy.payload = this.payload.length === 0 ? NO_BYTES : new Uint8Array(this.payload);
       copy.origin = this.origin;
       copy.source = this.source;
       copy.sequence = this.sequence;

@@ -32,6 +32,8 @@ interface Entry {
   readonly value: Uint8Array;
   /** Of the newest control record of the key in `$state`, or {@link DERIVED}. */
   readonly offset: number;
+  /** Of the record that said so; 0 where the checkpoint did. Decides which of two is the newer. */
+  readonly sequence: number;
 }
 
 /**
@@ -42,8 +44,7 @@ interface Entry {
  * but the checkpoint is synchronous.
  *
  * Invariants:
- * - A key is either logged (`put`, `delete`) or derived (`note`), never both.
- * - Of one key the record with the highest offset counts, in whatever order records are replayed.
+ * - Of one key the change with the highest sequence counts, in whatever order records are replayed.
  * - A checkpoint holds nothing that is later than the sequence it names, and is committed only when
  *   everything up to that sequence is durable in the ring.
  */
@@ -107,8 +108,8 @@ export class StateStore {
     // What the checkpoint covers is in it, also by its absence: an old copy must not rise again.
     if (sequence <= this.#covered) return;
     const known = this.#entries.get(key);
-    if (known !== undefined && known.offset >= offset) return;
-    this.#change(key, { value: value.slice(), offset });
+    if (known !== undefined && known.sequence >= sequence) return;
+    this.#change(key, { value: value.slice(), offset, sequence });
   }
 
   /** The value of the key, or undefined. What its shape is, whoever wrote it knows. */
@@ -135,14 +136,14 @@ export class StateStore {
   }
 
   /**
-   * Derived state, which the ring's records can give again: in the next checkpoint, in no record.
-   * Gone after a start without a checkpoint.
+   * Derived state, which the ring's records can give again: in the next checkpoint, in no record of
+   * its own. `sequence` is that of the record it follows from; a later change of the key outweighs it.
    */
-  note(key: string, value: unknown): void {
+  note(key: string, value: unknown, sequence: number = this.#log.lastSequence): void {
     const known = this.#entries.get(key);
-    assert(known === undefined || known.offset === DERIVED, `${key} is logged, not derived`);
+    if (known !== undefined && known.sequence > sequence) return;
     if (value !== undefined) {
-      this.#change(key, { value: encodeState(value), offset: DERIVED });
+      this.#change(key, { value: encodeState(value), offset: DERIVED, sequence });
     } else if (known !== undefined) {
       this.#forget(key);
     }
@@ -193,10 +194,8 @@ export class StateStore {
 
   #append(key: string, value: Uint8Array, rides: boolean): number {
     assert(!this.#closed, 'the state store is closed');
-    const known = this.#entries.get(key);
-    assert(known === undefined || known.offset !== DERIVED, `${key} is derived, not logged`);
     const { offset, sequence } = this.#log.append(key, value, rides);
-    this.#change(key, { value, offset });
+    this.#change(key, { value, offset, sequence });
     return sequence;
   }
 
@@ -239,6 +238,11 @@ export class StateStore {
     });
   }
 
+  #cancelTimer(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
   /** Joins the checkpoint that is being written, or begins one. */
   #write(): Promise<void> {
     this.#running ??= this.#writeOne().finally(() => {
@@ -249,8 +253,7 @@ export class StateStore {
 
   /** The capture happens before the first `await`: later changes belong to the next checkpoint. */
   async #writeOne(): Promise<void> {
-    this.#timer?.cancel();
-    this.#timer = undefined;
+    this.#cancelTimer();
     const sequence = this.#log.lastSequence;
     const changes = this.#changes;
     const captured = this.#dirty;
@@ -261,8 +264,7 @@ export class StateStore {
       await this.#checkpoints.commit(change);
     } catch (error) {
       for (const key of captured) this.#dirty.add(key);
-      this.#timer?.cancel();
-      this.#timer = undefined;
+      this.#cancelTimer();
       this.#schedule(CHECKPOINT_GAP_MS);
       throw error;
     }
@@ -294,5 +296,5 @@ function writeEntry(entry: Entry): Uint8Array {
 
 function readEntry(bytes: Uint8Array): Entry {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return { offset: view.getFloat64(0, true), value: bytes.slice(8) };
+  return { offset: view.getFloat64(0, true), sequence: 0, value: bytes.slice(8) };
 }

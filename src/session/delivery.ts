@@ -8,6 +8,8 @@ export interface InFlight<M> {
   readonly qos: 1 | 2;
   /** QoS 2: PUBREC has come, so the message must never be sent again, only its PUBREL. */
   released: boolean;
+  /** It, or its PUBREL, has gone out on the connection that carries the session now. */
+  sent: boolean;
   /** The message itself, kept only where it cannot be read from the ring again. */
   readonly message: M | undefined;
 }
@@ -80,7 +82,10 @@ export class Delivery<M> {
     next.#highest = this.#highest;
     next.#lastPacketId = this.#lastPacketId;
     next.#ordered = this.#ordered;
-    for (const [id, entry] of this.#inFlight) next.#inFlight.set(id, entry);
+    for (const [id, entry] of this.#inFlight) {
+      entry.sent = false;
+      next.#inFlight.set(id, entry);
+    }
     for (const sequence of this.#expected) next.#expected.add(sequence);
     return next;
   }
@@ -92,7 +97,7 @@ export class Delivery<M> {
     do packetId = packetId === HIGHEST_PACKET_ID ? 1 : packetId + 1;
     while (this.#inFlight.has(packetId));
     this.#lastPacketId = packetId;
-    const entry: InFlight<M> = { packetId, sequence, qos, released: false, message };
+    const entry: InFlight<M> = { packetId, sequence, qos, released: false, sent: true, message };
     this.#inFlight.set(packetId, entry);
     this.#expected.delete(sequence);
     if (sequence > this.#highest) this.#highest = sequence;
@@ -102,14 +107,27 @@ export class Delivery<M> {
 
   /** Takes up a QoS 2 hand-shake that was durable before a restart. */
   restore(packetId: number, sequence: number, released: boolean): void {
-    this.#inFlight.set(packetId, { packetId, sequence, qos: 2, released, message: undefined });
+    const entry = { packetId, sequence, released, message: undefined };
+    this.#inFlight.set(packetId, { ...entry, qos: 2, sent: false });
     this.#ordered = false;
   }
 
   /** What is in flight for a sequence, where a scan of the ring meets it again. */
   findBySequence(sequence: number): InFlight<M> | undefined {
+    if (sequence > this.#highest && this.#ordered) return undefined;
     for (const entry of this.#inFlight.values()) if (entry.sequence === sequence) return entry;
     return undefined;
+  }
+
+  /** True while a message that was expected has not come: nothing may pass it. */
+  get expecting(): boolean {
+    return this.#expected.size > 0;
+  }
+
+  /** True where a message with this sequence has been sent or done with, so that a second copy is a repeat. */
+  isKnown(sequence: number): boolean {
+    if (sequence > this.#highest && this.#ordered) return false;
+    return this.isDone(sequence) || this.findBySequence(sequence) !== undefined;
   }
 
   /** True where a scan of the ring must not deliver this sequence again. */
@@ -141,8 +159,11 @@ export class Delivery<M> {
     return entry;
   }
 
-  /** Nothing below `sequence` that is not in flight is wanted any more: a scan has passed it. */
+  /** Nothing up to `sequence` that is not in flight is wanted any more: a scan has passed it. */
   passed(sequence: number): void {
+    for (const expected of this.#expected) {
+      if (expected <= sequence) this.#expected.delete(expected);
+    }
     if (sequence > this.#highest) this.#highest = sequence;
     this.#moveTo(this.#nextPosition());
   }
@@ -157,7 +178,9 @@ export class Delivery<M> {
 
   /** The expected message will not be delivered after all. */
   forgo(sequence: number): void {
-    if (this.#expected.delete(sequence)) this.passed(sequence);
+    if (!this.#expected.delete(sequence)) return;
+    if (sequence > this.#highest) this.#highest = sequence;
+    this.#moveTo(this.#nextPosition());
   }
 
   #settle(entry: InFlight<M>): void {

@@ -13,6 +13,11 @@ export class Receipts {
     return this.#open.size;
   }
 
+  /** The identifiers that wait for their PUBREL. */
+  open(): IterableIterator<number> {
+    return this.#open.values();
+  }
+
   /** PUBLISH with QoS 2: true when the message is new, false when it is a repeat. */
   take(packetId: number): boolean {
     if (this.#open.has(packetId)) return false;

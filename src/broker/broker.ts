@@ -1,0 +1,355 @@
+import type { ControlPacket, DisconnectPacket } from '../codec/control-packet.ts';
+import type { PublishView } from '../codec/packet-decoder.ts';
+import { ReasonCode } from '../codec/reason-codes.ts';
+import { ProtocolError } from '../base/errors.ts';
+import { stateKey } from '../metadata/state-codec.ts';
+import type { StateStore } from '../metadata/state-store.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Socket } from '../platform/network.ts';
+import type { Random } from '../platform/random.ts';
+import type { DurabilityWaiter, RecordView, Ring } from '../ring/types.ts';
+import { RecordFlag, STATE_PARTITION_ID } from '../ring/types.ts';
+import type { StreamTable } from '../streams/stream-table.ts';
+import type { Authorizer } from './authorizer.ts';
+import { catchUp } from './catch-up.ts';
+import type { ClientSession, Subscription } from './client-session.ts';
+import { Connection, type ConnectionHost } from './connection.ts';
+import { BrokerCounters } from './counters.ts';
+import { handleConnect, type ConnectContext } from './handle-connect.ts';
+import { PublishHandler } from './handle-publish.ts';
+import { handleSubscribe, handleUnsubscribe } from './handle-subscribe.ts';
+import type { BrokerLimits } from './limits.ts';
+import { ChunkPool, Output } from './output.ts';
+import { RetainedMessages } from './retained.ts';
+import { Router } from './router.ts';
+import { SessionRegistry } from './session-registry.ts';
+import { SubscriptionTree } from './subscription-tree.ts';
+import { TopicTable } from './topics.ts';
+import { Wills } from './wills.ts';
+
+const SWEEP_INTERVAL_MS = 1_000;
+const CURSOR_SAVE_INTERVAL_MS = 5_000;
+/** A socket that opens and says nothing is closed after this. */
+const CONNECT_TIMEOUT_MS = 10_000;
+
+export interface BrokerOptions {
+  readonly ring: Ring;
+  readonly state: StateStore;
+  readonly streams: StreamTable;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly limits: BrokerLimits;
+}
+
+/**
+ * The MQTT broker: connections, sessions, routing. It owns every connection and all that is kept
+ * about clients; the ring and the state store are handed in and closed by whoever made them.
+ *
+ * Life: `replay` for each record that the scan at start meets, `load`, then `accept` sockets, `stop`.
+ */
+export class Broker implements ConnectionHost {
+  readonly logger: Logger;
+  readonly counters = new BrokerCounters();
+  readonly #ring: Ring;
+  readonly #state: StateStore;
+  readonly #clock: Clock;
+  readonly #limits: BrokerLimits;
+  readonly #connections = new Set<Connection>();
+  readonly #byClient = new Map<string, Connection>();
+  readonly #parked = new Set<Connection>();
+  readonly #chunks = new ChunkPool();
+  readonly #registry: SessionRegistry;
+  readonly #retained: RetainedMessages;
+  readonly #router: Router;
+  readonly #wills: Wills;
+  readonly #publish: PublishHandler;
+  readonly #context: ConnectContext & { readonly retained: RetainedMessages };
+  readonly #timers: Timer[] = [];
+  #dirty: Output[] = [];
+  #newThisSecond = 0;
+  #stopping = false;
+
+  constructor(options: BrokerOptions) {
+    const { ring, state, streams, clock, random, limits } = options;
+    this.logger = options.logger;
+    this.#ring = ring;
+    this.#state = state;
+    this.#clock = clock;
+    this.#limits = limits;
+    const { counters } = this;
+    const tree = new SubscriptionTree<Subscription>();
+    const topics = new TopicTable(streams, tree);
+    this.#retained = new RetainedMessages({
+      ring,
+      state,
+      topics,
+      clock,
+      limits: { messages: limits.retainedMessages, bytes: limits.retainedBytes },
+    });
+    this.#registry = new SessionRegistry({
+      ring,
+      state,
+      clock,
+      counters,
+      tree,
+      topics,
+      window: limits.inflight,
+      maxWaiting: limits.sessionQueueMessages,
+      sessionExpiryMaxMs: limits.sessionExpiryMaxMs,
+      catchUp: (session) => this.#catchUp(session, topics),
+    });
+    const { retained, registry } = { retained: this.#retained, registry: this.#registry };
+    this.#router = new Router({ ring, topics, retained, counters, clock });
+    const router = this.#router;
+    this.#wills = new Wills({ state, router, topics, clock });
+    const lastSequence = () => ring.lastSequence;
+    this.#publish = new PublishHandler({
+      topics,
+      router,
+      registry,
+      counters,
+      limits,
+      clock,
+      lastSequence,
+    });
+    this.#context = {
+      registry,
+      retained,
+      wills: this.#wills,
+      random,
+      limits,
+      lastSequence,
+      connectionOf: (clientId) => this.#byClient.get(clientId),
+      opened: (connection) => void this.#byClient.set(connection.identity.clientId, connection),
+    };
+  }
+
+  // At start.
+
+  /** A record that the checkpoint may not cover, in order of sequence. */
+  replay(record: RecordView): void {
+    if ((record.flags & RecordFlag.retained) !== 0) this.#retained.replay(record);
+    if ((record.flags & RecordFlag.receipt) !== 0) this.#registry.replayReceipt(record);
+  }
+
+  /** Takes up sessions, retained messages and wills from the state store. */
+  load(): void {
+    this.#registry.load();
+    this.#retained.load();
+    this.#wills.load();
+    this.#every(SWEEP_INTERVAL_MS, () => this.#sweep());
+    this.#every(CURSOR_SAVE_INTERVAL_MS, () => this.#registry.saveCursors());
+  }
+
+  /** Whether a record of a segment that is let go is still needed, and by its old name. */
+  evacuate(record: RecordView): 'carry' | 'drop' {
+    if (record.partitionId === STATE_PARTITION_ID) return 'drop';
+    if ((record.flags & RecordFlag.receipt) !== 0) this.#registry.keepReceipt(record);
+    return (record.flags & RecordFlag.retained) !== 0 ? this.#retained.evacuate(record) : 'drop';
+  }
+
+  // While it runs.
+
+  get connectionCount(): number {
+    return this.#byClient.size;
+  }
+
+  get sessionCount(): number {
+    return this.#registry.size;
+  }
+
+  get durableSequence(): number {
+    return this.#ring.durableSequence;
+  }
+
+  /** With a failed device messages that need no flash still pass; the others are refused one by one. */
+  get accepting(): boolean {
+    return this.#ring.accepting || this.#ring.failed;
+  }
+
+  connectionsOf(listenerAddress: string): number {
+    let count = 0;
+    for (const connection of this.#byClient.values()) {
+      if (connection.listenerAddress === listenerAddress) count++;
+    }
+    return count;
+  }
+
+  /** A new socket of a listener. Beyond the limits it is closed at once. */
+  accept(socket: Socket, listenerAddress: string, authorizer: Authorizer): void {
+    this.#newThisSecond++;
+    const tooMany = this.#connections.size >= this.#limits.connections;
+    if (this.#stopping || tooMany || this.#newThisSecond > this.#limits.connectionRatePerSecond) {
+      this.counters.drop(tooMany ? 'connection_limit' : 'connection_rate');
+      this.logger.warn('client.turned_away', {
+        address: socket.remoteAddress,
+        reason: tooMany ? 'limits.connections' : 'limits.connection_rate',
+      });
+      socket.destroy();
+      return;
+    }
+    const connection = new Connection({
+      socket,
+      output: new Output(socket, this.#chunks, (output) => this.#noteDirty(output)),
+      host: this,
+      authorizer,
+      listenerAddress,
+      maxPacketBytes: this.#limits.packetSizeBytes,
+      outputLimitBytes: this.#limits.outputBufferBytes,
+    });
+    this.#connections.add(connection);
+  }
+
+  /** Says goodbye to everybody and saves what sessions need. Wills stay: the clients may come back. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const timer of this.#timers) timer.cancel();
+    for (const connection of this.#connections) connection.socket.pause();
+    await this.#ring.flush();
+    for (const connection of [...this.#connections]) {
+      connection.disconnect(ReasonCode.serverShuttingDown);
+    }
+    this.#registry.saveCursors();
+    this.#flushDirty();
+  }
+
+  // What connections ask.
+
+  nowMs(): number {
+    return this.#clock.monotonicMs();
+  }
+
+  whenDurable(waiter: DurabilityWaiter): void {
+    this.#ring.whenDurable(waiter);
+  }
+
+  park(connection: Connection): void {
+    if (this.#parked.size === 0) this.#ring.onAccepting(() => this.#unpark());
+    this.#parked.add(connection);
+  }
+
+  onPublish(connection: Connection, view: PublishView): void {
+    this.#publish.onPublish(connection, view);
+  }
+
+  onPubrel(connection: Connection, packetId: number): void {
+    this.#publish.onPubrel(connection, packetId);
+  }
+
+  onPacket(connection: Connection, packet: ControlPacket): void {
+    switch (packet.type) {
+      case 'connect':
+        handleConnect(connection, packet, this.#context);
+        return;
+      case 'subscribe':
+        if (connection.isOpen) handleSubscribe(connection, packet, this.#context);
+        return;
+      case 'unsubscribe':
+        if (connection.isOpen) handleUnsubscribe(connection, packet, this.#context);
+        return;
+      case 'pingreq':
+        connection.send({ type: 'pingresp' });
+        return;
+      case 'disconnect':
+        this.#onDisconnect(connection, packet);
+        return;
+      default:
+        throw new ProtocolError(ReasonCode.protocolError, `a client does not send ${packet.type}`);
+    }
+  }
+
+  onClosed(connection: Connection, error: Error | undefined): void {
+    this.#connections.delete(connection);
+    this.#parked.delete(connection);
+    if (connection.state.kind !== 'open') return;
+    const { session, identity } = connection.state;
+    if (this.#byClient.get(identity.clientId) === connection) {
+      this.#byClient.delete(identity.clientId);
+    }
+    this.logger.debug('client.closed', { client: identity.clientId, error: error?.message });
+    if (!this.#stopping) this.#wills.connectionLost(session);
+    this.#registry.disconnected(session);
+  }
+
+  #onDisconnect(connection: Connection, packet: DisconnectPacket): void {
+    if (!connection.isOpen) return;
+    const { session } = connection;
+    const expiry = packet.properties.sessionExpirySeconds;
+    if (expiry !== undefined && expiry !== session.expirySeconds) {
+      // [MQTT5 3.14.2.2.2]: what was 0 at CONNECT stays 0.
+      if (session.expirySeconds === 0) {
+        throw new ProtocolError(ReasonCode.protocolError, 'session expiry was 0 at CONNECT');
+      }
+      const limit = Math.floor(this.#limits.sessionExpiryMaxMs / 1000);
+      this.#registry.changeExpiry(session, Math.min(expiry, limit));
+    }
+    if (packet.reasonCode !== ReasonCode.disconnectWithWill) {
+      this.#wills.cancel(session.clientId);
+    }
+    connection.finish();
+  }
+
+  #catchUp(session: ClientSession, topics: TopicTable): void {
+    catchUp(session, this.#ring, topics).catch((error: unknown) => {
+      this.logger.error('session.catch_up_failed', {
+        client: session.clientId,
+        error: error instanceof Error ? error.message : String(error),
+      });
+      this.#byClient.get(session.clientId)?.disconnect(ReasonCode.unspecifiedError);
+    });
+  }
+
+  #unpark(): void {
+    const parked = [...this.#parked];
+    this.#parked.clear();
+    for (const connection of parked) connection.unpark();
+  }
+
+  #noteDirty(output: Output): void {
+    this.#dirty.push(output);
+    if (this.#dirty.length === 1) this.#clock.atTurnEnd(() => this.#flushDirty());
+  }
+
+  #flushDirty(): void {
+    const dirty = this.#dirty;
+    this.#dirty = [];
+    for (const output of dirty) output.flush();
+  }
+
+  #every(intervalMs: number, work: () => void): void {
+    const index = this.#timers.length;
+    const again = () => {
+      this.#timers[index] = this.#clock.after(intervalMs, () => {
+        again();
+        work();
+      });
+    };
+    again();
+  }
+
+  /** Keep alive [MQTT-3.1.2-22], silent sockets, ended sessions and wills that are due. */
+  #sweep(): void {
+    this.#newThisSecond = 0;
+    const now = this.nowMs();
+    for (const connection of [...this.#connections]) {
+      const { state, keepAliveMs, lastPacketMs } = connection;
+      if (state.kind === 'connecting' && now - state.sinceMs > CONNECT_TIMEOUT_MS) {
+        connection.finish();
+      } else if (keepAliveMs > 0 && now - lastPacketMs > keepAliveMs * 1.5) {
+        connection.disconnect(ReasonCode.keepAliveTimeout);
+      }
+    }
+    for (const session of this.#registry.expired()) {
+      this.#wills.publish(session.clientId);
+      this.#registry.remove(session);
+    }
+    this.#wills.publishDue();
+  }
+
+  /** Where a client's state lies; for tests and the inspector. */
+  hasSession(clientId: string): boolean {
+    return this.#state.get(stateKey('session', clientId)) !== undefined;
+  }
+}

@@ -1,0 +1,389 @@
+import { assert } from '../base/assert.ts';
+import { ProtocolError } from '../base/errors.ts';
+import { encodeControl } from '../codec/control-encoder.ts';
+import type {
+  AckType,
+  ControlPacket,
+  DisconnectPacket,
+  ProtocolVersion,
+} from '../codec/control-packet.ts';
+import { PacketType } from '../codec/control-packet.ts';
+import { PacketDecoder, type PacketHandler, type PublishView } from '../codec/packet-decoder.ts';
+import { noProperties } from '../codec/properties.ts';
+import { concatProperties, encodeSubscriptionIds } from '../codec/publish-properties.ts';
+import {
+  ACK_BYTES,
+  ACK_WITH_REASON_BYTES,
+  publishSize,
+  writeAck,
+  writeAckWithReason,
+  writePublish,
+} from '../codec/publish-encoder.ts';
+import { ReasonCode } from '../codec/reason-codes.ts';
+import type { Socket } from '../platform/network.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { DurabilityWaiter, RecordSource } from '../ring/types.ts';
+import type { Authorizer, ClientIdentity } from './authorizer.ts';
+import type { ClientSession, SessionLink } from './client-session.ts';
+import type { BrokerCounters } from './counters.ts';
+import { GatedQueue, type GatedItem } from './gated-queue.ts';
+import { Output } from './output.ts';
+import type { Publication } from './publication.ts';
+import type { Topic } from './topics.ts';
+
+/** What a connection asks of the broker. It does not know the ring, nor other connections. */
+export interface ConnectionHost {
+  readonly logger: Logger;
+  readonly counters: BrokerCounters;
+  readonly durableSequence: number;
+  readonly accepting: boolean;
+  /** Calls `waiter.onDurable` when all that was appended so far is durable. */
+  whenDurable(waiter: DurabilityWaiter): void;
+  nowMs(): number;
+  onPacket(connection: Connection, packet: ControlPacket): void;
+  onPublish(connection: Connection, view: PublishView): void;
+  onPubrel(connection: Connection, packetId: number): void;
+  onClosed(connection: Connection, error: Error | undefined): void;
+  /** The ring cannot take more now: `connection.unpark()` is called when it can. */
+  park(connection: Connection): void;
+}
+
+/** One discriminated union instead of a handful of booleans. */
+export type ConnectionState =
+  | { readonly kind: 'connecting'; readonly sinceMs: number }
+  | { readonly kind: 'open'; readonly session: ClientSession; readonly identity: ClientIdentity }
+  | { readonly kind: 'closed' };
+
+/** A client's PUBLISH topics are few: with its last ones at hand the router is not asked for each. */
+export interface KnownTopic {
+  readonly topic: Topic;
+  readonly source: RecordSource;
+}
+
+/**
+ * One network connection: bytes to packets, acks in their order and after their commit, and one
+ * write to the socket a turn.
+ *
+ * Invariants:
+ * - Once `closed`, nothing is written and no packet is handled.
+ * - Acks leave in the order of the packets they answer, none before what it stands for is durable.
+ * - While the ring takes nothing (`parked`), the socket is not read.
+ */
+export class Connection implements PacketHandler, SessionLink, DurabilityWaiter {
+  readonly socket: Socket;
+  readonly output: Output;
+  readonly authorizer: Authorizer;
+  readonly listenerAddress: string;
+  readonly topics = new Map<string, KnownTopic>();
+  /** Most devices publish to one topic again and again. */
+  lastTopic: KnownTopic | undefined;
+  state: ConnectionState;
+  version: ProtocolVersion = 4;
+  /** Of the peer; larger packets are not sent to it [MQTT-3.1.2-24]. */
+  maxPacketBytes = Number.POSITIVE_INFINITY;
+  keepAliveMs = 0;
+  lastPacketMs: number;
+  readonly #host: ConnectionHost;
+  readonly #decoder: PacketDecoder;
+  readonly #acks = new GatedQueue();
+  readonly #outputLimitBytes: number;
+  #waitingForCommit = false;
+  #parked = false;
+
+  constructor(options: {
+    socket: Socket;
+    output: Output;
+    host: ConnectionHost;
+    authorizer: Authorizer;
+    listenerAddress: string;
+    maxPacketBytes: number;
+    outputLimitBytes: number;
+  }) {
+    this.socket = options.socket;
+    this.output = options.output;
+    this.authorizer = options.authorizer;
+    this.listenerAddress = options.listenerAddress;
+    this.#host = options.host;
+    this.#decoder = new PacketDecoder({ maxPacketBytes: options.maxPacketBytes });
+    this.#outputLimitBytes = options.outputLimitBytes;
+    this.lastPacketMs = this.#host.nowMs();
+    this.state = { kind: 'connecting', sinceMs: this.lastPacketMs };
+    this.socket.onData = (chunk) => this.#receive(chunk);
+    this.socket.onClose = (error) => this.#closed(error);
+    this.socket.onDrain = () => this.#drained();
+  }
+
+  get isOpen(): boolean {
+    return this.state.kind === 'open';
+  }
+
+  get session(): ClientSession {
+    assert(this.state.kind === 'open', 'only an open connection has a session');
+    return this.state.session;
+  }
+
+  get identity(): ClientIdentity {
+    assert(this.state.kind === 'open', 'only an open connection has an identity');
+    return this.state.identity;
+  }
+
+  get writable(): boolean {
+    return this.output.queuedBytes < this.#outputLimitBytes;
+  }
+
+  /** CONNECT was accepted. What follows in the same chunk is read by this version's rules. */
+  opened(session: ClientSession, identity: ClientIdentity, version: ProtocolVersion): void {
+    this.version = version;
+    this.#decoder.protocolVersion = version;
+    this.state = { kind: 'open', session, identity };
+  }
+
+  // Packets in.
+
+  onPublish(view: PublishView): void {
+    this.#host.onPublish(this, view);
+    if (!this.#host.accepting) this.#park();
+  }
+
+  onAck(type: AckType, packetId: number, reasonCode: number): void {
+    if (this.state.kind !== 'open') return;
+    const { session } = this.state;
+    switch (type) {
+      case PacketType.puback:
+        session.acknowledged(packetId);
+        return;
+      case PacketType.pubrec:
+        if (!session.received(packetId, reasonCode >= 0x80)) this.#unknownPubrec(packetId);
+        return;
+      case PacketType.pubrel:
+        this.#host.onPubrel(this, packetId);
+        return;
+      case PacketType.pubcomp:
+        session.completed(packetId);
+    }
+  }
+
+  onControl(packet: ControlPacket): void {
+    this.#host.onPacket(this, packet);
+  }
+
+  // Packets out.
+
+  sendPublish(
+    publication: Publication,
+    qos: 0 | 1 | 2,
+    retain: boolean,
+    duplicate: boolean,
+    packetId: number,
+    subscriptionIds: readonly number[],
+  ): boolean {
+    const { topic, payload } = publication;
+    const { version, output } = this;
+    let { properties } = publication;
+    if (subscriptionIds.length > 0 && version === 5) {
+      properties = concatProperties(properties, encodeSubscriptionIds(subscriptionIds));
+    }
+    const { bytes } = topic;
+    const size = publishSize(version, bytes.length, qos, properties.length, payload.length);
+    if (size > this.maxPacketBytes) return false;
+    const at = output.reserve(size);
+    writePublish(
+      output.buffer,
+      at,
+      version,
+      bytes,
+      qos,
+      retain,
+      duplicate,
+      packetId,
+      properties,
+      payload,
+    );
+    this.#host.counters.delivered++;
+    return true;
+  }
+
+  sendPubrel(packetId: number): void {
+    this.#writeAck(PacketType.pubrel, packetId);
+  }
+
+  /** Sends a whole packet, ahead of acks that still wait: for those that promise nothing. */
+  send(packet: Parameters<typeof encodeControl>[0]): void {
+    if (this.state.kind === 'closed') return;
+    this.output.write(encodeControl(packet, this.version));
+  }
+
+  /** Acknowledges in order, once the ring is durable up to `sequence` (0: nothing to wait for). */
+  acknowledge(type: AckType, packetId: number, sequence: number): void {
+    if (sequence <= this.#host.durableSequence && this.#acks.isEmpty) {
+      this.#writeAck(type, packetId);
+      return;
+    }
+    this.#defer(sequence, (type << 16) | packetId);
+  }
+
+  /** A refusal or a remark (5.0), in the order of the acks. It promises nothing, so it waits for no commit. */
+  acknowledgeWithReason(type: AckType, packetId: number, reasonCode: number): void {
+    const bytes = new Uint8Array(ACK_WITH_REASON_BYTES);
+    writeAckWithReason(bytes, 0, type, packetId, reasonCode);
+    this.#defer(0, bytes);
+  }
+
+  /** As `acknowledge`, for a whole packet. */
+  sendAfterDurable(sequence: number, packet: Parameters<typeof encodeControl>[0]): void {
+    this.#defer(sequence, encodeControl(packet, this.version));
+  }
+
+  afterDurable(sequence: number, fn: () => void): void {
+    this.#defer(sequence, fn);
+  }
+
+  onDurable(durableSequence: number): void {
+    this.#waitingForCommit = false;
+    if (this.state.kind === 'closed') return;
+    this.#acks.release(durableSequence, (item) => this.#emit(item));
+    this.#waitForCommit();
+  }
+
+  // Ends.
+
+  /** Says why (5.0), then closes. A will is published unless the session drops it first. */
+  disconnect(reasonCode: number): void {
+    if (this.state.kind === 'closed') return;
+    if (this.version === 5 && this.state.kind === 'open') {
+      const packet: DisconnectPacket = {
+        type: 'disconnect',
+        reasonCode,
+        properties: noProperties(),
+      };
+      this.output.write(encodeControl(packet, 5));
+    }
+    this.finish();
+  }
+
+  /** Sends what is gathered and closes. */
+  finish(): void {
+    if (this.state.kind === 'closed') return;
+    this.output.flush();
+    this.socket.end();
+    this.#closed(undefined);
+  }
+
+  unpark(): void {
+    if (!this.#parked || this.state.kind === 'closed') return;
+    this.#parked = false;
+    this.#guarded(() => this.#decoder.resume(this));
+    if (!this.#parked) this.socket.resume();
+  }
+
+  #receive(chunk: Uint8Array): void {
+    if (this.state.kind === 'closed') return;
+    this.lastPacketMs = this.#host.nowMs();
+    if (!this.#host.accepting) this.#park();
+    this.#guarded(() => this.#decoder.feed(chunk, this));
+  }
+
+  #guarded(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (!(error instanceof ProtocolError)) throw error;
+      this.#host.logger.warn('client.protocol_error', {
+        client: this.state.kind === 'open' ? this.state.identity.clientId : undefined,
+        address: this.socket.remoteAddress,
+        reason: error.message,
+        reasonCode: error.reasonCode,
+      });
+      this.#refuse(error);
+    }
+  }
+
+  /** Before CONNACK a fault is answered by one where the version has a code for it [MQTT-3.1.4-2]. */
+  #refuse(error: ProtocolError): void {
+    if (this.state.kind === 'connecting') {
+      const asked = this.#decoder.connectVersion;
+      const unsupported = error.reasonCode === ReasonCode.unsupportedProtocolVersion;
+      if (asked === 5) {
+        this.refuseConnect(5, error.reasonCode);
+        return;
+      }
+      if (unsupported) {
+        // [MQTT-3.1.2-2]: CONNACK with return code 1.
+        this.refuseConnect(4, 0x01);
+        return;
+      }
+    }
+    this.disconnect(error.reasonCode);
+  }
+
+  /** CONNACK with a reason, then the end. */
+  refuseConnect(version: ProtocolVersion, reasonCode: number): void {
+    this.version = version;
+    this.send({
+      type: 'connack',
+      sessionPresent: false,
+      reasonCode,
+      properties: noProperties(),
+    });
+    this.finish();
+  }
+
+  #unknownPubrec(packetId: number): void {
+    const { output } = this;
+    if (this.version === 5) {
+      const at = output.reserve(ACK_WITH_REASON_BYTES);
+      const { packetIdentifierNotFound } = ReasonCode;
+      writeAckWithReason(output.buffer, at, PacketType.pubrel, packetId, packetIdentifierNotFound);
+    } else {
+      this.sendPubrel(packetId);
+    }
+  }
+
+  #writeAck(type: AckType, packetId: number): void {
+    if (this.state.kind === 'closed') return;
+    const at = this.output.reserve(ACK_BYTES);
+    writeAck(this.output.buffer, at, type, packetId);
+  }
+
+  #defer(gate: number, item: GatedItem): void {
+    if (gate <= this.#host.durableSequence && this.#acks.isEmpty) {
+      this.#emit(item);
+      return;
+    }
+    this.#acks.push(gate, item);
+    this.#waitForCommit();
+  }
+
+  #waitForCommit(): void {
+    if (this.#waitingForCommit || this.#acks.isEmpty) return;
+    this.#waitingForCommit = true;
+    this.#host.whenDurable(this);
+  }
+
+  #emit(item: GatedItem): void {
+    if (typeof item === 'number') this.#writeAck((item >> 16) as AckType, item & 0xffff);
+    else if (typeof item === 'function') item();
+    else if (this.state.kind !== 'closed') this.output.write(item);
+  }
+
+  #park(): void {
+    if (this.#parked) return;
+    this.#parked = true;
+    this.#decoder.stop();
+    this.socket.pause();
+    this.#host.park(this);
+  }
+
+  #drained(): void {
+    this.output.drained();
+    if (this.state.kind === 'open') this.state.session.pump();
+  }
+
+  #closed(error: Error | undefined): void {
+    if (this.state.kind === 'closed') return;
+    this.#host.onClosed(this, error);
+    this.state = { kind: 'closed' };
+    this.#acks.clear();
+    this.topics.clear();
+  }
+}

@@ -1,0 +1,199 @@
+import { ProtocolError } from '../base/errors.ts';
+import { PacketType } from '../codec/control-packet.ts';
+import type { PublishView } from '../codec/packet-decoder.ts';
+import {
+  forwardableProperties,
+  scanPublishProperties,
+  type PublishPropertyScan,
+} from '../codec/publish-properties.ts';
+import { ReasonCode } from '../codec/reason-codes.ts';
+import { decodeTopic, isValidTopicName } from '../codec/topic.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Connection, KnownTopic } from './connection.ts';
+import type { BrokerCounters } from './counters.ts';
+import type { BrokerLimits } from './limits.ts';
+import { NO_BYTES, Publication } from './publication.ts';
+import type { Router } from './router.ts';
+import type { SessionRegistry } from './session-registry.ts';
+import type { TopicTable } from './topics.ts';
+
+/** Topics one connection has at hand; beyond it they are forgotten and looked up again. */
+const MAX_KNOWN_TOPICS = 256;
+
+/**
+ * PUBLISH and PUBREL from a client. The hot path: one Publication and one property scan serve all
+ * messages, and a topic is validated and looked up by its bytes only once per connection.
+ */
+export class PublishHandler {
+  readonly #topics: TopicTable;
+  readonly #router: Router;
+  readonly #registry: SessionRegistry;
+  readonly #counters: BrokerCounters;
+  readonly #limits: BrokerLimits;
+  readonly #clock: Clock;
+  readonly #lastSequence: () => number;
+  readonly #publication: Publication;
+  readonly #scan: PublishPropertyScan = {
+    topicAlias: 0,
+    messageExpirySeconds: -1,
+    payloadFormat: -1,
+    subscriptionIds: 0,
+  };
+
+  constructor(options: {
+    readonly topics: TopicTable;
+    readonly router: Router;
+    readonly registry: SessionRegistry;
+    readonly counters: BrokerCounters;
+    readonly limits: BrokerLimits;
+    readonly clock: Clock;
+    /** The last sequence given out. */
+    readonly lastSequence: () => number;
+  }) {
+    this.#topics = options.topics;
+    this.#router = options.router;
+    this.#registry = options.registry;
+    this.#counters = options.counters;
+    this.#limits = options.limits;
+    this.#clock = options.clock;
+    this.#lastSequence = options.lastSequence;
+    this.#publication = new Publication(this.#topics.get('-'));
+  }
+
+  onPublish(connection: Connection, view: PublishView): void {
+    if (!connection.isOpen) return;
+    this.#counters.received++;
+    const { session } = connection;
+    const { qos, packetId } = view;
+    const known = this.#knownTopic(connection, view);
+    const publication = this.#publication;
+    publication.reset(known.topic);
+    publication.qos = qos;
+    publication.retain = view.retain;
+    publication.properties = this.#properties(view);
+    publication.payload = view.buffer.subarray(view.payloadStart, view.payloadEnd);
+    publication.origin = session.clientId;
+    publication.source = known.source;
+    const expiry = this.#scan.messageExpirySeconds;
+    if (publication.properties.length > 0 && expiry >= 0) {
+      publication.expiresAtMs = this.#clock.wallMs() + expiry * 1000;
+    }
+    if (!connection.authorizer.publish(connection.identity, known.topic.name)) {
+      this.#counters.drop('not_authorized');
+      this.#refuse(connection, view, ReasonCode.notAuthorized);
+      return;
+    }
+    if (qos === 2) {
+      this.#publishExactlyOnce(connection, view);
+      return;
+    }
+    const result = this.#router.route(publication);
+    if (qos === 0) return;
+    if (result === 'refused') this.#refuse(connection, view, ReasonCode.quotaExceeded);
+    else connection.acknowledge(PacketType.puback, packetId, publication.sequence);
+  }
+
+  /** PUBREL: PUBCOMP leaves when the release is durable, or a restart would take the next message for a repeat. */
+  onPubrel(connection: Connection, packetId: number): void {
+    if (!connection.isOpen) return;
+    const { session } = connection;
+    const wasOpen = session.receipts.release(packetId);
+    if (!wasOpen && connection.version === 5) {
+      connection.acknowledgeWithReason(
+        PacketType.pubcomp,
+        packetId,
+        ReasonCode.packetIdentifierNotFound,
+      );
+      return;
+    }
+    const gate = wasOpen && session.durable ? this.#registry.releaseReceipt(session, packetId) : 0;
+    connection.acknowledge(PacketType.pubcomp, packetId, gate);
+  }
+
+  #publishExactlyOnce(connection: Connection, view: PublishView): void {
+    const { session } = connection;
+    const { packetId } = view;
+    const publication = this.#publication;
+    if (!session.receipts.take(packetId)) {
+      // A repeat [MQTT-4.3.3-10]: answered when all that came before it is durable, and not routed.
+      connection.acknowledge(PacketType.pubrec, packetId, this.#lastSequence());
+      return;
+    }
+    const { clientId, durable } = session;
+    const result = this.#router.route(publication, durable ? { clientId, packetId } : undefined);
+    if (result === 'refused') {
+      session.receipts.release(packetId);
+      this.#refuse(connection, view, ReasonCode.quotaExceeded);
+      return;
+    }
+    let gate = publication.sequence;
+    if (durable) {
+      if (result === 'stored') this.#registry.noteReceipt(clientId, packetId, gate);
+      else gate = this.#registry.saveReceipt(session, packetId);
+    }
+    connection.acknowledge(PacketType.pubrec, packetId, gate);
+  }
+
+  /** The message was not taken. 3.1.1 has no negative ack: without one the client still has it. */
+  #refuse(connection: Connection, { qos, packetId }: PublishView, reasonCode: number): void {
+    if (qos === 0) return;
+    if (connection.version === 5) {
+      const type = qos === 1 ? PacketType.puback : PacketType.pubrec;
+      connection.acknowledgeWithReason(type, packetId, reasonCode);
+    } else {
+      connection.disconnect(reasonCode);
+    }
+  }
+
+  #properties(view: PublishView): Uint8Array {
+    const { buffer, propertiesStart, propertiesEnd } = view;
+    if (propertiesStart === propertiesEnd) return NO_BYTES;
+    scanPublishProperties(buffer, propertiesStart, propertiesEnd, this.#scan);
+    if (this.#scan.topicAlias !== 0) {
+      // [MQTT-3.3.2-9]: CONNACK allowed no aliases.
+      throw new ProtocolError(ReasonCode.topicAliasInvalid, 'a topic alias that was not allowed');
+    }
+    if (this.#scan.subscriptionIds > 0) {
+      // [MQTT-3.3.4-6]
+      throw new ProtocolError(ReasonCode.protocolError, 'a client sent a subscription identifier');
+    }
+    return forwardableProperties(buffer, propertiesStart, propertiesEnd);
+  }
+
+  #knownTopic(connection: Connection, view: PublishView): KnownTopic {
+    const { topicStart, topicEnd } = view;
+    const buffer = view.buffer as Buffer;
+    const { lastTopic } = connection;
+    if (lastTopic !== undefined && sameBytes(lastTopic.topic.bytes, buffer, topicStart, topicEnd)) {
+      return lastTopic;
+    }
+    const name = decodeTopic(buffer, topicStart, topicEnd);
+    let known = connection.topics.get(name);
+    if (known === undefined) {
+      this.#checkTopic(view);
+      const topic = this.#topics.get(name);
+      const { clientId } = connection.session;
+      known = { topic, source: { topic: name, origin: clientId, epoch: 0, number: 0 } };
+      if (connection.topics.size >= MAX_KNOWN_TOPICS) connection.topics.clear();
+      connection.topics.set(name, known);
+    }
+    connection.lastTopic = known;
+    return known;
+  }
+
+  #checkTopic({ buffer, topicStart, topicEnd }: PublishView): void {
+    const { topicBytes, topicLevels } = this.#limits;
+    let levels = 1;
+    for (let i = topicStart; i < topicEnd; i++) if (buffer[i] === 0x2f) levels++;
+    const fits = topicEnd - topicStart <= topicBytes && levels <= topicLevels;
+    if (!fits || !isValidTopicName(buffer, topicStart, topicEnd)) {
+      throw new ProtocolError(ReasonCode.topicNameInvalid, 'the topic name is not valid');
+    }
+  }
+}
+
+function sameBytes(known: Uint8Array, buffer: Uint8Array, start: number, end: number): boolean {
+  if (known.length !== end - start) return false;
+  for (let i = known.length - 1; i >= 0; i--) if (known[i] !== buffer[start + i]) return false;
+  return true;
+}

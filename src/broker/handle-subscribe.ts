@@ -1,0 +1,127 @@
+import type { SubscribePacket, UnsubscribePacket } from '../codec/control-packet.ts';
+import { noProperties } from '../codec/properties.ts';
+import { ReasonCode } from '../codec/reason-codes.ts';
+import { isValidTopicFilter } from '../codec/topic.ts';
+import type { ClientSession, SubscriptionOptions } from './client-session.ts';
+import type { Connection } from './connection.ts';
+import type { BrokerLimits } from './limits.ts';
+import { Publication } from './publication.ts';
+import type { RetainedMessages } from './retained.ts';
+import type { SessionRegistry } from './session-registry.ts';
+
+export interface SubscribeContext {
+  readonly registry: SessionRegistry;
+  readonly retained: RetainedMessages;
+  readonly limits: BrokerLimits;
+  lastSequence(): number;
+}
+
+/** 3.1.1 knows one refusal [MQTT-3.9.3-2]. */
+const SUBACK_FAILURE = 0x80;
+
+/** SUBSCRIBE [MQTT5 3.8.4]. */
+export function handleSubscribe(
+  connection: Connection,
+  packet: SubscribePacket,
+  context: SubscribeContext,
+): void {
+  const { session } = connection;
+  const reasonCodes: number[] = [];
+  const wantRetained: { filter: string; options: SubscriptionOptions }[] = [];
+  const [subscriptionId] = packet.properties.subscriptionIds;
+  for (const { filter, ...asked } of packet.subscriptions) {
+    const options: SubscriptionOptions = { ...asked, subscriptionId };
+    const refusal = refusalOf(connection, filter, context);
+    if (refusal !== undefined) {
+      reasonCodes.push(connection.version === 5 ? refusal : SUBACK_FAILURE);
+      continue;
+    }
+    const isNew = context.registry.subscribe(session, filter, options);
+    reasonCodes.push(options.qos);
+    // [MQTT-3.3.1-9, -10, -11]: retain handling 0 always, 1 only for a new subscription, 2 never.
+    const { retainHandling } = options;
+    if (retainHandling === 0 || (retainHandling === 1 && isNew)) {
+      wantRetained.push({ filter, options });
+    }
+  }
+  const gate = session.durable ? context.lastSequence() : 0;
+  connection.sendAfterDurable(gate, {
+    type: 'suback',
+    packetId: packet.packetId,
+    reasonCodes,
+    properties: noProperties(),
+  });
+  if (wantRetained.length === 0 || context.retained.size === 0) return;
+  connection.afterDurable(0, () => {
+    void sendRetained(connection, session, wantRetained, context.retained);
+  });
+}
+
+/** UNSUBSCRIBE [MQTT5 3.10.4]. */
+export function handleUnsubscribe(
+  connection: Connection,
+  packet: UnsubscribePacket,
+  context: SubscribeContext,
+): void {
+  const { session } = connection;
+  const reasonCodes = packet.filters.map((filter) =>
+    context.registry.unsubscribe(session, filter)
+      ? ReasonCode.success
+      : ReasonCode.noSubscriptionExisted,
+  );
+  connection.sendAfterDurable(session.durable ? context.lastSequence() : 0, {
+    type: 'unsuback',
+    packetId: packet.packetId,
+    reasonCodes: connection.version === 5 ? reasonCodes : [],
+    properties: noProperties(),
+  });
+}
+
+function refusalOf(
+  connection: Connection,
+  filter: string,
+  { limits }: SubscribeContext,
+): number | undefined {
+  if (!isValidTopicFilter(filter)) return ReasonCode.topicFilterInvalid;
+  if (filter.split('/').length > limits.topicLevels) return ReasonCode.topicFilterInvalid;
+  if (Buffer.byteLength(filter) > limits.topicBytes) return ReasonCode.topicFilterInvalid;
+  if (filter.startsWith('$share/')) return ReasonCode.sharedSubscriptionsNotSupported;
+  if (/^\$(stream|queue|s|q)\//.test(filter)) return ReasonCode.implementationSpecificError;
+  if (!connection.authorizer.subscribe(connection.identity, filter)) {
+    return ReasonCode.notAuthorized;
+  }
+  const { subscriptions } = connection.session;
+  const isFull = subscriptions.size >= limits.subscriptionsPerClient && !subscriptions.has(filter);
+  return isFull ? ReasonCode.quotaExceeded : undefined;
+}
+
+/** Retained messages follow the SUBACK, with the retain flag set [MQTT-3.3.1-8]. */
+async function sendRetained(
+  connection: Connection,
+  session: ClientSession,
+  wanted: readonly { filter: string; options: SubscriptionOptions }[],
+  retained: RetainedMessages,
+): Promise<void> {
+  for (const { filter, options } of wanted) {
+    for (const message of await retained.matching(filter)) {
+      if (!connection.isOpen || connection.session !== session) return;
+      const ids = options.subscriptionId === undefined ? [] : [options.subscriptionId];
+      const qos = message.qos < options.qos ? message.qos : options.qos;
+      const copy = asRetained(message);
+      if (qos > 0) session.offer(copy, qos as 1 | 2, true, ids);
+      else if (connection.writable) connection.sendPublish(copy, 0, true, false, 0, ids);
+    }
+  }
+}
+
+/** Its place in the ring says nothing about this session's cursor, so the copy has none. */
+function asRetained(message: Publication): Publication {
+  const copy = new Publication(message.topic);
+  copy.qos = message.qos;
+  copy.retain = true;
+  copy.properties = message.properties;
+  copy.payload = message.payload;
+  copy.origin = message.origin;
+  copy.expiresAtMs = message.expiresAtMs;
+  return copy;
+}

@@ -1,0 +1,185 @@
+import { decodeMessageAttributes } from '../codec/stored-message.ts';
+import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
+import type { StateStore } from '../metadata/state-store.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { RecordView, Ring } from '../ring/types.ts';
+import { RecordFlag, RETAINED_PARTITION_ID } from '../ring/types.ts';
+import { Publication } from './publication.ts';
+import { SubscriptionTree } from './subscription-tree.ts';
+import type { TopicTable } from './topics.ts';
+
+/** Where in the ring a topic's retained message is. The index is in the checkpoint; the value is not. */
+interface StoredPlace {
+  readonly partitionId: number;
+  readonly offset: number;
+  readonly sequence: number;
+}
+
+interface RetainedEntry extends StoredPlace {
+  readonly topic: string;
+  /** The message, where it has come by since the start or has been asked for. */
+  readonly publication: Publication | undefined;
+}
+
+/**
+ * The last value per topic [MQTT-3.3.1-5]. The message is an ordinary record with the retained flag;
+ * this is the index over them. A value that rotation reaches moves to the partition `$retained`.
+ *
+ * Invariant: the index holds, for each topic, the record with the highest sequence that was
+ * retained; an empty payload takes the topic out [MQTT-3.3.1-10].
+ */
+export class RetainedMessages {
+  readonly #entries = new Map<string, RetainedEntry>();
+  readonly #ring: Ring;
+  readonly #state: StateStore;
+  readonly #topics: TopicTable;
+  readonly #clock: Clock;
+  readonly #limits: { readonly messages: number; readonly bytes: number };
+  #bytes = 0;
+
+  constructor(options: {
+    readonly ring: Ring;
+    readonly state: StateStore;
+    readonly topics: TopicTable;
+    readonly clock: Clock;
+    readonly limits: { readonly messages: number; readonly bytes: number };
+  }) {
+    this.#ring = options.ring;
+    this.#state = options.state;
+    this.#topics = options.topics;
+    this.#clock = options.clock;
+    this.#limits = options.limits;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** False where a new topic is over the limit: the message is routed, but not retained. */
+  admits(topic: string, payloadBytes: number): boolean {
+    if (payloadBytes === 0) return true;
+    const known = this.#entries.get(topic);
+    const bytes = this.#bytes - payloadOf(known) + payloadBytes;
+    if (bytes > this.#limits.bytes) return false;
+    return known !== undefined || this.#entries.size < this.#limits.messages;
+  }
+
+  /** A retained message was appended. */
+  set(publication: Publication, partitionId: number, offset: number): void {
+    const { topic, sequence } = publication;
+    const kept = publication.keep();
+    this.#put({ topic: topic.name, partitionId, offset, sequence, publication: kept });
+  }
+
+  /** A record with the retained flag, met by the scan at start. Repeats and older ones change nothing. */
+  replay(record: RecordView): void {
+    const known = this.#state.get(stateKey('retained', record.topic)) as StoredPlace | undefined;
+    if (known !== undefined && known.sequence >= record.sequence) return;
+    const { partitionId, offset, sequence } = record;
+    const place: StoredPlace = { partitionId, offset, sequence };
+    const isDeletion = record.payload.length === 0;
+    this.#state.note(stateKey('retained', record.topic), isDeletion ? undefined : place, sequence);
+  }
+
+  /** Fills the index from the state, after the scan. */
+  load(): void {
+    for (const [key, value] of this.#state.entries(stateKey('retained', ''))) {
+      const place = value as StoredPlace;
+      const topic = stateKeyParts(key)[1] as string;
+      this.#entries.set(topic, { topic, ...place, publication: undefined });
+    }
+  }
+
+  /** Called when a segment is let go: a value that is still the last one moves on. */
+  evacuate(record: RecordView): 'carry' | 'drop' {
+    const entry = this.#entries.get(record.topic);
+    const isCurrent =
+      entry !== undefined &&
+      entry.partitionId === record.partitionId &&
+      entry.offset === record.offset;
+    if (!isCurrent) return 'drop';
+    if (record.partitionId === RETAINED_PARTITION_ID) return 'carry';
+    const sequence = this.#ring.append({
+      partitionId: RETAINED_PARTITION_ID,
+      source: { topic: record.topic, origin: record.origin, epoch: 0, number: 0 },
+      flags: RecordFlag.retained,
+      attributes: record.attributes,
+      payload: record.payload,
+      rides: true,
+      time: record.time,
+    });
+    const info = this.#ring.partition(RETAINED_PARTITION_ID);
+    const offset = (info?.tailOffset ?? 1) - 1;
+    const { topic, publication } = entry;
+    this.#put({ topic, partitionId: RETAINED_PARTITION_ID, offset, sequence, publication });
+    return 'drop';
+  }
+
+  /** Every retained message that matches, read from the ring where it is not at hand. */
+  async matching(filter: string): Promise<Publication[]> {
+    const tree = new SubscriptionTree<true>();
+    tree.add(filter, true);
+    const found: RetainedEntry[] = [];
+    const hits: true[] = [];
+    for (const entry of this.#entries.values()) {
+      tree.match(entry.topic, hits);
+      if (hits.length > 0) found.push(entry);
+      hits.length = 0;
+    }
+    found.sort((a, b) => a.sequence - b.sequence);
+    const messages: Publication[] = [];
+    for (const entry of found) {
+      const message = entry.publication ?? (await this.#fetch(entry));
+      if (message !== undefined && !isExpired(message, this.#clock.wallMs())) messages.push(message);
+    }
+    return messages;
+  }
+
+  async #fetch(entry: RetainedEntry): Promise<Publication | undefined> {
+    const record = await this.#ring.readAt(entry.partitionId, entry.offset);
+    const current = this.#entries.get(entry.topic);
+    if (current !== entry) return current?.publication;
+    if (record === undefined) return undefined;
+    const publication = publicationOf(record, this.#topics).keep();
+    this.#bytes += publication.payload.length;
+    this.#entries.set(entry.topic, { ...entry, publication });
+    return publication;
+  }
+
+  #put(entry: RetainedEntry): void {
+    const { topic, partitionId, offset, sequence, publication } = entry;
+    this.#bytes -= payloadOf(this.#entries.get(topic));
+    const key = stateKey('retained', topic);
+    if (publication !== undefined && publication.payload.length === 0) {
+      this.#entries.delete(topic);
+      this.#state.note(key, undefined);
+      return;
+    }
+    this.#bytes += payloadOf(entry);
+    this.#entries.set(topic, entry);
+    const place: StoredPlace = { partitionId, offset, sequence };
+    this.#state.note(key, place);
+  }
+}
+
+function payloadOf(entry: RetainedEntry | undefined): number {
+  return entry?.publication?.payload.length ?? 0;
+}
+
+function isExpired(message: Publication, nowMs: number): boolean {
+  return message.expiresAtMs !== 0 && message.expiresAtMs <= nowMs;
+}
+
+/** The message in a record of the ring, as the broker routes it. Its sequence is the record's. */
+export function publicationOf(record: RecordView, topics: TopicTable): Publication {
+  const attributes = decodeMessageAttributes(record.attributes);
+  const publication = new Publication(topics.get(record.topic));
+  publication.qos = attributes.qos;
+  publication.retain = attributes.retain;
+  publication.properties = attributes.properties;
+  publication.payload = record.payload;
+  publication.origin = record.origin;
+  publication.sequence = record.sequence;
+  publication.expiresAtMs = attributes.expiresAtMs ?? 0;
+  return publication;
+}

@@ -1,0 +1,159 @@
+import { MessageAttributesEncoder, type Receipt } from '../codec/stored-message.ts';
+import { parsePublishProperties } from '../codec/publish-properties.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { DurabilityWaiter, Ring } from '../ring/types.ts';
+import { RecordFlag, RETAINED_PARTITION_ID, SESSION_PARTITION_ID } from '../ring/types.ts';
+import type { BrokerCounters } from './counters.ts';
+import type { Publication } from './publication.ts';
+import type { RetainedMessages } from './retained.ts';
+import type { Match, TopicTable } from './topics.ts';
+
+/**
+ * What became of a message: `unstored` is not stored because nobody needs it kept, `refused` could not
+ * be stored though somebody does; nobody has received a refused one.
+ */
+export type RouteResult = 'stored' | 'unstored' | 'refused';
+
+/**
+ * The way of one message: to the ring where a stream owns it, a durable session wants it or it is
+ * retained; to live subscribers at once (QoS 0 and 1) or after its commit (QoS 2).
+ */
+export class Router implements DurabilityWaiter {
+  readonly #ring: Ring;
+  readonly #topics: TopicTable;
+  readonly #retained: RetainedMessages;
+  readonly #counters: BrokerCounters;
+  readonly #clock: Clock;
+  readonly #attributes = new MessageAttributesEncoder();
+  /** QoS 2 messages on their way to flash, in order of sequence. */
+  #uncommitted: Publication[] = [];
+
+  constructor(options: {
+    readonly ring: Ring;
+    readonly topics: TopicTable;
+    readonly retained: RetainedMessages;
+    readonly counters: BrokerCounters;
+    readonly clock: Clock;
+  }) {
+    this.#ring = options.ring;
+    this.#topics = options.topics;
+    this.#retained = options.retained;
+    this.#counters = options.counters;
+    this.#clock = options.clock;
+  }
+
+  /**
+   * Takes a message. With `stored`, `publication.sequence` says which commit its ack waits for.
+   * `receipt` goes into the record of a QoS 2 message of a durable session.
+   */
+  route(publication: Publication, receipt?: Receipt): RouteResult {
+    const { topic, qos } = publication;
+    const matches = this.#topics.matches(topic);
+    const retains = publication.retain && this.#admitsRetained(publication);
+    const flags =
+      (qos > 0 && this.#wantedLater(publication, matches) ? RecordFlag.session : 0) |
+      (retains ? RecordFlag.retained : 0);
+    const streamPartition = topic.partitionId(qos, publication.origin, (name) =>
+      userProperty(publication.properties, name),
+    );
+    if (streamPartition === 0 && flags === 0) {
+      this.#deliver(publication, matches);
+      return 'unstored';
+    }
+    if (this.#ring.failed) {
+      this.#counters.drop('device_failed');
+      if (qos > 0) return 'refused';
+      this.#deliver(publication, matches);
+      return 'unstored';
+    }
+    const partitionId =
+      streamPartition ||
+      ((flags & RecordFlag.session) !== 0 ? SESSION_PARTITION_ID : RETAINED_PARTITION_ID);
+    this.#append(publication, partitionId, flags, receipt);
+    if (retains) {
+      const tail = this.#ring.partition(partitionId)?.tailOffset ?? 1;
+      this.#retained.set(publication, partitionId, tail - 1);
+    }
+    if (qos < 2) this.#deliver(publication, matches);
+    else this.#deliverAfterCommit(publication, matches);
+    return 'stored';
+  }
+
+  onDurable(durableSequence: number): void {
+    let count = 0;
+    for (const publication of this.#uncommitted) {
+      if (publication.sequence > durableSequence) break;
+      count++;
+      this.#deliver(publication, this.#topics.matches(publication.topic));
+    }
+    this.#uncommitted.splice(0, count);
+    if (this.#uncommitted.length > 0) this.#ring.whenDurable(this);
+  }
+
+  #append(
+    publication: Publication,
+    partitionId: number,
+    flags: number,
+    receipt: Receipt | undefined,
+  ): void {
+    const { topic, qos, retain, properties, origin } = publication;
+    const wallMs = properties.length === 0 ? 0 : this.#clock.wallMs();
+    publication.sequence = this.#ring.append({
+      partitionId,
+      source: publication.source ?? { topic: topic.name, origin, epoch: 0, number: 0 },
+      flags: receipt === undefined ? flags : flags | RecordFlag.receipt,
+      attributes: this.#attributes.encode(qos, retain, properties, wallMs, receipt),
+      payload: publication.payload,
+      rides: qos === 0,
+    });
+  }
+
+  #admitsRetained({ topic, payload }: Publication): boolean {
+    const admits = this.#retained.admits(topic.name, payload.length);
+    if (!admits) this.#counters.drop('retained_limit');
+    return admits;
+  }
+
+  #wantedLater({ origin }: Publication, matches: readonly Match[]): boolean {
+    for (const { session, qos, noLocal } of matches) {
+      if (session.durable && qos > 0 && !(noLocal && session.clientId === origin)) return true;
+    }
+    return false;
+  }
+
+  #deliver(publication: Publication, matches: readonly Match[]): void {
+    const { qos, retain, origin, sequence } = publication;
+    for (const match of matches) {
+      const { session } = match;
+      const { link } = session;
+      if (link === undefined) continue;
+      // [MQTT-3.8.3-3]
+      if (match.noLocal && session.clientId === origin) continue;
+      if (sequence !== 0 && sequence < match.since) continue;
+      // [MQTT-3.8.4-8]: the lower of the two.
+      const granted = qos < match.qos ? qos : match.qos;
+      const keepsRetain = retain && match.retainAsPublished;
+      if (granted !== 0) {
+        session.offer(publication, granted, keepsRetain, match.subscriptionIds);
+      } else if (!link.writable) {
+        this.#counters.drop('slow_consumer');
+      } else if (!link.sendPublish(publication, 0, keepsRetain, false, 0, match.subscriptionIds)) {
+        this.#counters.drop('packet_too_large');
+      }
+    }
+  }
+
+  #deliverAfterCommit(publication: Publication, matches: readonly Match[]): void {
+    for (const { session, qos } of matches) {
+      if (session.durable && session.link && qos > 0) session.delivery.expect(publication.sequence);
+    }
+    if (this.#uncommitted.length === 0) this.#ring.whenDurable(this);
+    this.#uncommitted.push(publication.keep());
+  }
+}
+
+function userProperty(properties: Uint8Array, name: string): string {
+  if (properties.length === 0) return '';
+  const { userProperties } = parsePublishProperties(properties, 0, properties.length);
+  return userProperties.find(([key]) => key === name)?.[1] ?? '';
+}

@@ -1,0 +1,342 @@
+import type { StateStore } from '../metadata/state-store.ts';
+import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
+import type { Clock } from '../platform/clock.ts';
+import { decodeMessageAttributes } from '../codec/stored-message.ts';
+import type { RecordView, Ring } from '../ring/types.ts';
+import { Delivery, type InFlight } from '../session/delivery.ts';
+import { Receipts } from '../session/receipts.ts';
+import { ClientSession, type SessionJournal } from './client-session.ts';
+import type { Subscription, SubscriptionOptions } from './client-session.ts';
+import type { Publication } from './publication.ts';
+import type { BrokerCounters } from './counters.ts';
+import type { SubscriptionTree } from './subscription-tree.ts';
+import type { TopicTable } from './topics.ts';
+
+/** MQTT5 3.1.2.11.2: a session with this expiry never ends. */
+const NEVER_EXPIRES = 0xffff_ffff;
+
+interface StoredSession {
+  readonly expirySeconds: number;
+}
+
+interface StoredSubscription extends SubscriptionOptions {
+  readonly since: number;
+}
+
+interface StoredCursor {
+  readonly position: number;
+  readonly beyond: readonly number[];
+}
+
+interface StoredHandshake {
+  readonly sequence: number;
+  readonly released: boolean;
+}
+
+export interface RegistryOptions {
+  readonly ring: Ring;
+  readonly state: StateStore;
+  readonly clock: Clock;
+  readonly counters: BrokerCounters;
+  readonly tree: SubscriptionTree<Subscription>;
+  readonly topics: TopicTable;
+  /** Window before a client has said its Receive Maximum. */
+  readonly window: number;
+  readonly maxWaiting: number;
+  readonly sessionExpiryMaxMs: number;
+  /** Reads from the ring what a session has not had yet. */
+  readonly catchUp: (session: ClientSession) => void;
+}
+
+/**
+ * Every session by client id, and its lasting part in the state store: the session itself, its
+ * subscriptions, its cursor, and the QoS 2 hand-shakes both ways.
+ */
+export class SessionRegistry implements SessionJournal {
+  readonly #options: RegistryOptions;
+  readonly #sessions = new Map<string, ClientSession>();
+  readonly #movedCursors = new Set<ClientSession>();
+  #unsavedMoves = 0;
+
+  constructor(options: RegistryOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  get(clientId: string): ClientSession | undefined {
+    return this.#sessions.get(clientId);
+  }
+
+  all(): IterableIterator<ClientSession> {
+    return this.#sessions.values();
+  }
+
+  /** Takes up every session that was durable before the restart; all of them are offline. */
+  load(): void {
+    const { state, clock } = this.#options;
+    for (const [key, value] of state.entries(stateKey('session', ''))) {
+      const clientId = stateKeyParts(key)[1] as string;
+      const { expirySeconds } = value as StoredSession;
+      const cursor = state.get(stateKey('cursor', clientId)) as StoredCursor | undefined;
+      const session = this.#make(clientId, expirySeconds, cursor);
+      session.endsAtMs = this.#endOf(expirySeconds, clock.monotonicMs());
+    }
+    this.#loadSubscriptions();
+    this.#loadHandshakes();
+  }
+
+  /**
+   * The session for a CONNECT that was accepted. `changed` says that something durable was made or
+   * discarded, so that CONNACK has to wait for its commit.
+   */
+  open(
+    clientId: string,
+    cleanStart: boolean,
+    expirySeconds: number,
+  ): { session: ClientSession; present: boolean; changed: boolean } {
+    const known = this.#sessions.get(clientId);
+    const durable = expirySeconds > 0;
+    const { state } = this.#options;
+    if (known !== undefined && !cleanStart) {
+      const changed = known.durable !== durable || known.expirySeconds !== expirySeconds;
+      known.expirySeconds = expirySeconds;
+      if (changed) this.#saveSession(known, durable);
+      return { session: known, present: true, changed };
+    }
+    const discarded = known?.durable ?? false;
+    if (known !== undefined) this.remove(known);
+    const session = this.#make(clientId, expirySeconds, undefined);
+    if (durable) {
+      state.put(stateKey('session', clientId), { expirySeconds } satisfies StoredSession);
+      state.put(stateKey('cursor', clientId), session.delivery.toPosition());
+    }
+    return { session, present: false, changed: durable || discarded };
+  }
+
+  /** Ends a session: it, its subscriptions and everything waiting for it are gone [MQTT-3.1.2-23]. */
+  remove(session: ClientSession): void {
+    const { clientId } = session;
+    if (session.durable) this.#erase(session);
+    session.durable = false;
+    for (const filter of [...session.subscriptions.keys()]) this.unsubscribe(session, filter);
+    this.#movedCursors.delete(session);
+    if (this.#sessions.get(clientId) === session) this.#sessions.delete(clientId);
+  }
+
+  /** True when the filter is new to the session. */
+  subscribe(session: ClientSession, filter: string, options: SubscriptionOptions): boolean {
+    const { ring, state, tree, topics } = this.#options;
+    const known = session.subscriptions.get(filter);
+    if (known !== undefined) tree.remove(filter, known);
+    const since = known?.since ?? ring.lastSequence + 1;
+    const subscription: Subscription = { session, filter, options, since };
+    session.subscriptions.set(filter, subscription);
+    tree.add(filter, subscription);
+    topics.subscriptionsChanged();
+    if (session.durable) {
+      const stored: StoredSubscription = { ...options, since };
+      state.put(stateKey('sub', session.clientId, filter), stored);
+    }
+    return known === undefined;
+  }
+
+  /** True when there was such a subscription. */
+  unsubscribe(session: ClientSession, filter: string): boolean {
+    const { state, tree, topics } = this.#options;
+    const known = session.subscriptions.get(filter);
+    if (known === undefined) return false;
+    session.subscriptions.delete(filter);
+    tree.remove(filter, known);
+    topics.subscriptionsChanged();
+    if (session.durable) state.delete(stateKey('sub', session.clientId, filter));
+    return true;
+  }
+
+  /** The connection is gone: what the session needs for the next one is saved. */
+  disconnected(session: ClientSession): void {
+    const { clock, ring } = this.#options;
+    if (session.idle) session.delivery.passed(ring.lastSequence);
+    session.detach();
+    if (!session.durable) {
+      this.remove(session);
+      return;
+    }
+    this.#saveCursor(session, false);
+    session.endsAtMs = this.#endOf(session.expirySeconds, clock.monotonicMs());
+  }
+
+  changeExpiry(session: ClientSession, expirySeconds: number): void {
+    session.expirySeconds = expirySeconds;
+    this.#saveSession(session, expirySeconds > 0);
+  }
+
+  /** Sessions whose time without a connection is over. */
+  expired(): ClientSession[] {
+    const now = this.#options.clock.monotonicMs();
+    return [...this.#sessions.values()].filter((session) => session.endsAtMs <= now);
+  }
+
+  /** Saves cursors that moved. Called every few seconds, before a checkpoint and at stop. */
+  saveCursors(): void {
+    for (const session of [...this.#movedCursors]) this.#saveCursor(session, false);
+  }
+
+  // What sessions ask of the store.
+
+  handshake(session: ClientSession, entry: InFlight<Publication>): number {
+    const key = stateKey('q2out', session.clientId, String(entry.packetId));
+    const stored: StoredHandshake = { sequence: entry.sequence, released: entry.released };
+    return this.#options.state.put(key, stored);
+  }
+
+  handshakeEnded(session: ClientSession, packetId: number): void {
+    // The cursor goes first: between the two the message is both done and in flight, which is safe.
+    this.#saveCursor(session, true);
+    this.#options.state.delete(stateKey('q2out', session.clientId, String(packetId)));
+  }
+
+  cursorMoved(session: ClientSession): void {
+    this.#movedCursors.add(session);
+    this.#unsavedMoves++;
+    if (this.#unsavedMoves >= MAX_UNSAVED_MOVES) this.saveCursors();
+  }
+
+  dropped(reason: 'queue_full' | 'packet_too_large', count: number): void {
+    this.#options.counters.drop(reason, count);
+  }
+
+  catchUp(session: ClientSession): void {
+    this.#options.catchUp(session);
+  }
+
+  /** A QoS 2 identifier was taken with a message that nobody needs kept: it is lasting by itself. */
+  saveReceipt(session: ClientSession, packetId: number): number {
+    const { state } = this.#options;
+    return state.put(stateKey('q2in', session.clientId, String(packetId)), { sequence: 0 });
+  }
+
+  /** The identifier is in the message's record; the next checkpoint has to know it too. */
+  noteReceipt(clientId: string, packetId: number, sequence: number): void {
+    const key = stateKey('q2in', clientId, String(packetId));
+    this.#options.state.note(key, { sequence }, sequence);
+  }
+
+  /** PUBREL: returns the sequence that makes the release lasting. */
+  releaseReceipt(session: ClientSession, packetId: number): number {
+    return this.#options.state.delete(stateKey('q2in', session.clientId, String(packetId)));
+  }
+
+  /** A record with a receipt, met by the scan at start: its identifier is open until a release. */
+  replayReceipt(record: RecordView): void {
+    const { receipt } = decodeMessageAttributes(record.attributes);
+    if (receipt) this.noteReceipt(receipt.clientId, receipt.packetId, record.sequence);
+  }
+
+  /** The record is about to be let go. While its identifier is open, that has to be kept otherwise. */
+  keepReceipt(record: RecordView): void {
+    const { receipt } = decodeMessageAttributes(record.attributes);
+    if (receipt === undefined) return;
+    const key = stateKey('q2in', receipt.clientId, String(receipt.packetId));
+    const open = this.#options.state.get(key) as { sequence: number } | undefined;
+    if (open?.sequence === record.sequence) this.#options.state.put(key, { sequence: 0 });
+  }
+
+  #make(
+    clientId: string,
+    expirySeconds: number,
+    cursor: StoredCursor | undefined,
+  ): ClientSession {
+    const { ring, window, maxWaiting } = this.#options;
+    const position = cursor?.position ?? ring.lastSequence + 1;
+    const session = new ClientSession({
+      clientId,
+      durable: expirySeconds > 0,
+      expirySeconds,
+      delivery: new Delivery<Publication>(window, position, cursor?.beyond),
+      receipts: new Receipts(),
+      journal: this,
+      maxWaiting,
+    });
+    this.#sessions.set(clientId, session);
+    return session;
+  }
+
+  #loadSubscriptions(): void {
+    const { state, tree, topics } = this.#options;
+    for (const [key, value] of state.entries(stateKey('sub', ''))) {
+      const [, clientId, filter] = stateKeyParts(key) as [string, string, string];
+      const session = this.#sessions.get(clientId);
+      if (session === undefined) continue;
+      const { since, ...options } = value as StoredSubscription;
+      const subscription: Subscription = { session, filter, options, since };
+      session.subscriptions.set(filter, subscription);
+      tree.add(filter, subscription);
+    }
+    topics.subscriptionsChanged();
+  }
+
+  #loadHandshakes(): void {
+    const { state } = this.#options;
+    for (const [key, value] of state.entries(stateKey('q2out', ''))) {
+      const [, clientId, packetId] = stateKeyParts(key) as [string, string, string];
+      const { sequence, released } = value as StoredHandshake;
+      this.#sessions.get(clientId)?.delivery.restore(Number(packetId), sequence, released);
+    }
+    const open = new Map<string, number[]>();
+    for (const [key] of state.entries(stateKey('q2in', ''))) {
+      const [, clientId, packetId] = stateKeyParts(key) as [string, string, string];
+      open.set(clientId, [...(open.get(clientId) ?? []), Number(packetId)]);
+    }
+    for (const [clientId, packetIds] of open) {
+      const session = this.#sessions.get(clientId);
+      if (session) session.receipts = new Receipts(packetIds);
+    }
+  }
+
+  #saveSession(session: ClientSession, durable: boolean): void {
+    const { state } = this.#options;
+    const { clientId, expirySeconds } = session;
+    if (durable) state.put(stateKey('session', clientId), { expirySeconds });
+    else if (session.durable) this.#erase(session);
+    if (durable && !session.durable) {
+      state.put(stateKey('cursor', clientId), session.delivery.toPosition());
+      for (const { filter, options, since } of session.subscriptions.values()) {
+        state.put(stateKey('sub', clientId, filter), { ...options, since });
+      }
+    }
+    session.durable = durable;
+  }
+
+  /** The session's own record goes last: until then a restart finds the session whole. */
+  #erase({ clientId, subscriptions, delivery, receipts }: ClientSession): void {
+    const { state } = this.#options;
+    for (const { packetId } of delivery.entries()) {
+      state.delete(stateKey('q2out', clientId, String(packetId)));
+    }
+    for (const packetId of receipts.open()) {
+      state.delete(stateKey('q2in', clientId, String(packetId)));
+    }
+    for (const filter of subscriptions.keys()) state.delete(stateKey('sub', clientId, filter));
+    state.delete(stateKey('cursor', clientId));
+    state.delete(stateKey('session', clientId));
+  }
+
+  #saveCursor(session: ClientSession, rides: boolean): void {
+    this.#movedCursors.delete(session);
+    if (this.#movedCursors.size === 0) this.#unsavedMoves = 0;
+    const position: StoredCursor = session.delivery.toPosition();
+    this.#options.state.put(stateKey('cursor', session.clientId), position, { rides });
+  }
+
+  #endOf(expirySeconds: number, nowMs: number): number {
+    const { sessionExpiryMaxMs } = this.#options;
+    if (expirySeconds === NEVER_EXPIRES) return nowMs + sessionExpiryMaxMs;
+    return nowMs + Math.min(expirySeconds * 1000, sessionExpiryMaxMs);
+  }
+}
+
+/** DESIGN section 7: a dirty cursor forces a record of its own after 5 s or this many moves. */
+const MAX_UNSAVED_MOVES = 10_000;

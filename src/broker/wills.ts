@@ -1,0 +1,97 @@
+import type { StateStore } from '../metadata/state-store.ts';
+import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { ClientSession, WillMessage } from './client-session.ts';
+import { Publication } from './publication.ts';
+import type { Router } from './router.ts';
+import type { TopicTable } from './topics.ts';
+
+/** After an unclean stop the broker cannot tell who is still there: clients get this long to return. */
+const GRACE_AFTER_RESTART_MS = 30_000;
+
+/**
+ * Will messages [MQTT5 3.1.2.5]. One is lasting from CONNECT on, so a power cut does not silence it.
+ *
+ * Invariant: a will is in the state store from CONNECT until it is published or taken back.
+ */
+export class Wills {
+  readonly #state: StateStore;
+  readonly #router: Router;
+  readonly #topics: TopicTable;
+  readonly #clock: Clock;
+  /** When the will of a client that is gone is due, by client id. */
+  readonly #due = new Map<string, number>();
+
+  constructor(options: {
+    readonly state: StateStore;
+    readonly router: Router;
+    readonly topics: TopicTable;
+    readonly clock: Clock;
+  }) {
+    this.#state = options.state;
+    this.#router = options.router;
+    this.#topics = options.topics;
+    this.#clock = options.clock;
+  }
+
+  /** Wills that a stop left behind. */
+  load(): void {
+    const now = this.#clock.monotonicMs();
+    for (const [key, value] of this.#state.entries(stateKey('will', ''))) {
+      const { delaySeconds } = value as WillMessage;
+      const clientId = stateKeyParts(key)[1] as string;
+      this.#due.set(clientId, now + Math.max(GRACE_AFTER_RESTART_MS, delaySeconds * 1000));
+    }
+  }
+
+  /** CONNECT: replaces the will of an earlier connection, which the delay had held back [MQTT-3.1.3-9]. */
+  register(clientId: string, will: WillMessage | undefined): void {
+    this.#due.delete(clientId);
+    if (will !== undefined) this.#state.put(stateKey('will', clientId), will);
+    else this.cancel(clientId);
+  }
+
+  /** DISCONNECT with reason 0: the will is deleted and not sent [MQTT-3.14.4-3]. */
+  cancel(clientId: string): void {
+    this.#due.delete(clientId);
+    const key = stateKey('will', clientId);
+    if (this.#state.get(key) !== undefined) this.#state.delete(key);
+  }
+
+  /** The connection ended without that. The will is due after its delay, or when the session ends. */
+  connectionLost(session: ClientSession): void {
+    const will = this.#stored(session.clientId);
+    if (will === undefined) return;
+    if (will.delaySeconds === 0 || !session.durable) {
+      this.publish(session.clientId);
+      return;
+    }
+    const delayMs = Math.min(will.delaySeconds, session.expirySeconds) * 1000;
+    this.#due.set(session.clientId, this.#clock.monotonicMs() + delayMs);
+  }
+
+  /** Publishes the client's will now, if it has one. */
+  publish(clientId: string): void {
+    this.#due.delete(clientId);
+    const will = this.#stored(clientId);
+    if (will === undefined) return;
+    const publication = new Publication(this.#topics.get(will.topic));
+    publication.qos = will.qos;
+    publication.retain = will.retain;
+    publication.properties = will.properties;
+    publication.payload = will.payload;
+    publication.origin = clientId;
+    // The message first: a cut in between repeats the will instead of losing it.
+    this.#router.route(publication);
+    this.#state.delete(stateKey('will', clientId));
+  }
+
+  publishDue(): void {
+    const now = this.#clock.monotonicMs();
+    for (const [clientId, dueMs] of [...this.#due]) if (dueMs <= now) this.publish(clientId);
+  }
+
+  #stored(clientId: string): WillMessage | undefined {
+    return this.#state.get(stateKey('will', clientId)) as WillMessage | undefined;
+  }
+}
