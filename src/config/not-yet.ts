@@ -25,6 +25,7 @@ const isOneOf =
 const LOOPBACK = 'Until then keep the listener on 127.0.0.1, or in a network that you trust.';
 const ANONYMOUS = `${LOOPBACK} A listener beyond loopback needs anonymous = true.`;
 const NO_LIMIT = 'Take the key out: the uplink then sends as fast as its target acknowledges.';
+const UNPACED = 'Each commit is written at once; the status counts the bytes.';
 const WHOLE_RING = 'Until then the ring as a whole drops its oldest segment when it is full.';
 const MQTT_ONLY = 'Until then use [uplink.mqtt], or a broker there that forwards.';
 
@@ -41,11 +42,9 @@ const ROWS: readonly NotYet[] = [
     effect: 'ignored',
     remedy: 'This version does not check the file system: keep the ring off btrfs and ZFS.',
   },
-  {
-    key: 'storage.wear',
-    effect: 'ignored',
-    remedy: 'Each commit is written at once; the status counts the bytes.',
-  },
+  { key: 'storage.wear.budget', effect: 'ignored', remedy: UNPACED },
+  { key: 'storage.wear.endurance', effect: 'ignored', remedy: UNPACED },
+  { key: 'storage.wear.lifetime', effect: 'ignored', remedy: UNPACED },
   { key: 'auth.password_file', effect: 'refused', remedy: ANONYMOUS },
   { key: 'auth.acl_file', effect: 'refused', remedy: ANONYMOUS },
   { key: 'auth.jwt', effect: 'refused', remedy: ANONYMOUS },

@@ -91,9 +91,18 @@ export function describeSize(bytes: number): string {
 
 /** The shortest exact text of a duration: `formatDuration(60_000)` is `1m`. Parses back to `ms`. */
 export function formatDuration(ms: number): string {
-  for (const unit of ['y', 'w', 'd', 'h', 'm', 's']) {
+  for (const unit of ['y', 'd', 'h', 'm', 's']) {
     const factor = DURATION_UNITS.get(unit) ?? 1;
     if (ms >= factor && ms % factor === 0) return `${ms / factor}${unit}`;
   }
   return `${ms}ms`;
+}
+
+/** A rate in its shortest exact text: a second where that is a whole number, else a day. */
+export function formatRate(perSecond: number, unit: RateUnit): string {
+  const whole = Number.isInteger(perSecond);
+  const amount = whole ? perSecond : Math.round(perSecond * 86_400);
+  const suffix = unit === 'messages' ? 'msg' : '';
+  const text = unit === 'bytes' ? formatSize(amount) : `${amount}${suffix}`;
+  return `${text}/${whole ? 's' : 'day'}`;
 }

@@ -1,0 +1,233 @@
+import { describe, expect, test } from 'vitest';
+import { loadConfig } from '../../../src/config/load.ts';
+import { errorsOf, load } from './load-toml.ts';
+
+/** A document, its one error and the remedy. */
+type Case = readonly [source: string, error: string, remedy: string];
+
+function cases(all: readonly Case[]): void {
+  test.each(all)('%j', async (source, error, remedy) => {
+    expect(await errorsOf(source)).toEqual([`cistern.toml:${error}\n${remedy}`]);
+  });
+}
+
+describe('keys that do not exist', () => {
+  cases([
+    ['[storage]\n\nsise = "1GiB"\n', '3: error: storage.sise: unknown key', 'Did you mean "size"?'],
+    ['[storge]\n', '1: error: storge: unknown key', 'Did you mean "storage"?'],
+    ['[log]\ncolour = true', '2: error: log.colour: unknown key', 'Possible here: format, level.'],
+    [
+      '[[uplink]]\nname = "a"\nmqtt = { url = "mqtt://h", quos = 1 }',
+      '3: error: uplink[0].mqtt.quos: unknown key',
+      'Did you mean "qos"?',
+    ],
+    [
+      '[[stream]]\nname = "a"\ntopics = ["a"]\n[[stream]]\nname = "b"\ntopics = ["b"]\nqouta = "1MiB"',
+      '7: error: stream[1].qouta: unknown key',
+      'Did you mean "quota"?',
+    ],
+    [
+      'storage.max_comit_window = "1s"',
+      '1: error: storage.max_comit_window: unknown key',
+      'Did you mean "max_commit_window"?',
+    ],
+    [
+      '[storage]\n"odd key" = 1',
+      '2: error: storage."odd key": unknown key',
+      'Possible here: allow_cow, max_commit_window, on_failure, path, segment, size, wear.',
+    ],
+  ]);
+});
+
+describe('values', () => {
+  cases([
+    [
+      '[storage]\nsize = 12',
+      '2: error: storage.size: expected a size, found 12',
+      'Write it in quotes and with its unit, such as "64MiB".',
+    ],
+    [
+      '[storage]\nsize = "1 GIB"',
+      '2: error: storage.size: expected a size, found "1 GIB"',
+      'Write it in quotes and with its unit, such as "64MiB".',
+    ],
+    [
+      '[storage]\nsize = "32MiB"',
+      '2: error: storage.size: 32MiB is less than 16 segments of 4MiB',
+      'Write at least "64MiB", or a smaller segment.',
+    ],
+    [
+      '[storage]\nsegment = "100kB"',
+      '2: error: storage.segment: 100kB is not a multiple of 64KiB',
+      'Write "4MiB", or the multiple of it that your card names as its preferred erase size.',
+    ],
+    [
+      '[storage]\nmax_commit_window = "2h"',
+      '2: error: storage.max_commit_window: "2h" is out of range',
+      'Choose from 1ms to 1m.',
+    ],
+    [
+      '[storage]\non_failure = "memmory"',
+      '2: error: storage.on_failure: "memmory" is not a possible value',
+      'Did you mean "memory"? Write one of "refuse", "memory".',
+    ],
+    [
+      '[limits]\ninflight = 0',
+      '2: error: limits.inflight: expected a whole number, found 0',
+      'Write a number from 1 to 65535, without quotes.',
+    ],
+    [
+      '[[listener]]\nlisten = "127.0.0.1"',
+      '2: error: listener[0].listen: expected an address, found "127.0.0.1"',
+      'Write host and port, such as "127.0.0.1:1883", "0.0.0.0:1883" or "[::]:1883".',
+    ],
+    [
+      '[[stream]]\nname = "a"\ntopics = [\n  "a/b",\n  "a/#/b",\n]',
+      '5: error: stream[0].topics[1]: "a/#/b" is not a topic filter: "#" must be the whole last level',
+      'A filter is like "sensors/+/temperature" or "sensors/#".',
+    ],
+    [
+      '[[stream]]\nname = "a"\ntopics = "a/b"',
+      '3: error: stream[0].topics: expected a list, found "a/b"',
+      'Write it in brackets: ["one", "two"].',
+    ],
+    [
+      '[node]\nid = "gw/42"',
+      '2: error: node.id: expected a name, found "gw/42"',
+      'Use 1 to 64 letters, digits, ".", "_" and "-", beginning with a letter or digit.',
+    ],
+    [
+      '[stream]\nname = "a"',
+      '1: error: stream: expected a list of tables, found {"name":"a"}',
+      'There may be several: write each as [[stream]] in double brackets.',
+    ],
+    [
+      '[[storage]]\nsize = "1GiB"',
+      '1: error: storage: expected a table, found [{"size":"1GiB"}]',
+      'There is one of these: write [storage] in single brackets.',
+    ],
+    [
+      '[[uplink]]\nname = "a"\n[uplink.mqtt]\nurl = "mqtt://h"\ntopic = "{stream}/{topik}"',
+      '5: error: uplink[0].mqtt.topic: "{topik}" is not a placeholder',
+      'Possible: {node} {stream} {partition} {topic} {topic[0]} {client_id} {property:NAME}.',
+    ],
+  ]);
+});
+
+describe('what belongs together', () => {
+  cases([
+    [
+      '[[listener]]\nlisten = "0.0.0.0:1883"',
+      '2: error: listener[0].listen: 0.0.0.0:1883 can be reached from other machines and has no authentication',
+      'Set anonymous = true in its [[listener]] to let everyone on that network in, or keep it on 127.0.0.1.',
+    ],
+    [
+      '[admin]\nlisten = "[::]:9883"',
+      '2: error: admin.listen: [::]:9883 can be reached from other machines and there is no token',
+      'Set admin.token = "file:PATH", or keep it on 127.0.0.1.',
+    ],
+    [
+      '[[listener]]\nlisten = "127.0.0.1:1"\n[[listener]]\nlisten = "127.0.0.1:1"',
+      '4: error: listener[1].listen: 127.0.0.1:1 is taken by listener[0]',
+      'Give each listener an address of its own.',
+    ],
+    [
+      '[[stream]]\nname = "a"\ntopics = ["a"]\n[[stream]]\nname = "a"\ntopics = ["b"]',
+      '5: error: stream[1].name: "a" is the name of stream[0]',
+      'Give each a name of its own.',
+    ],
+    [
+      '[[stream]]\nname = "alarms"\ntopics = ["a"]\n[[uplink]]\nname = "u"\nstreams = ["alarm"]\nmqtt.url = "mqtt://h"',
+      '6: error: uplink[0].streams[0]: there is no stream "alarm"',
+      'Did you mean "alarms"?',
+    ],
+    [
+      '[[stream]]\ntopics = ["a"]',
+      '1: error: stream[0].name: is missing',
+      'Write name = "telemetry", or what it is for.',
+    ],
+    [
+      '\n[[uplink]]\nname = "u"',
+      '2: error: uplink[0]: has no target',
+      'Add [uplink.mqtt] with url = "mqtt://host:1883" below it.',
+    ],
+    [
+      '[[uplink]]\nname = "u"\nmqtt = { url = "mqtt://h", password = "env:P" }',
+      '3: error: uplink[0].mqtt.username: is missing beside password',
+      'Write the user name that the password belongs to.',
+    ],
+    [
+      '[storage]\nsize = "64MiB"\n[[stream]]\nname = "a"\ntopics = ["a"]\nquota = "60MiB"',
+      '6: error: stream[0].quota: all quotas together are 60 MiB, and the ring has 41.6 MiB for them',
+      'Lower the quotas, or let storage.size be larger.',
+    ],
+    [
+      '[storage]\nwear.endurance = "30TB"',
+      '2: error: storage.wear.lifetime: is missing',
+      'Give both, such as endurance = "30TB" and lifetime = "5y", or budget alone.',
+    ],
+    [
+      '[storage]\nwear.budget = "500MiB/day"',
+      '2: error: storage.wear.budget: 500 MiB a day is below the 675 MiB that one page every 500ms costs',
+      'Allow more, or let storage.max_commit_window be longer.',
+    ],
+  ]);
+
+  test('a twin of any free port is no twin', async () => {
+    const twice = '[[listener]]\nlisten = "127.0.0.1:0"\n'.repeat(2);
+    expect((await load(twice)).config.listeners).toHaveLength(2);
+  });
+});
+
+test('a document that is no TOML names the line and column', async () => {
+  expect(await errorsOf('[storage]\nsize = 1GiB\n')).toEqual([
+    expect.stringMatching(/^cistern\.toml:2: error: column \d+: this is not TOML: .+\nText, sizes/),
+  ]);
+});
+
+test('one run tells every error, in the order of the lines', async () => {
+  const source = '[[listener]]\nlisten = "x"\n[log]\nlevel = "loud"\n[storage]\nsize = 1\nsixe = 2';
+  const found = await errorsOf(source);
+  expect(found.map((each) => /^cistern\.toml:(\d+)/.exec(each)?.[1])).toEqual(['2', '4', '6', '7']);
+});
+
+test('an option of the command line is named as such, without a file', async () => {
+  expect(await errorsOf('', { listen: '0.0.0.0:1883' })).toEqual([
+    'error: --listen: 0.0.0.0:1883 can be reached from other machines and has no authentication\n' +
+      'Set anonymous = true in its [[listener]] to let everyone on that network in, or keep it on 127.0.0.1.',
+  ]);
+  expect(await errorsOf('', { listen: 'nowhere' })).toEqual([
+    'error: --listen: expected an address, found "nowhere"\n' +
+      'Write host and port, such as "127.0.0.1:1883", "0.0.0.0:1883" or "[::]:1883".',
+  ]);
+});
+
+test('a file that is not there', async () => {
+  const loading = loadConfig({
+    path: '/nowhere/cistern.toml',
+    readText: () => Promise.reject(new Error('ENOENT')),
+  });
+  await expect(loading).rejects.toMatchObject({
+    code: 'CONFIG_NOT_FOUND',
+    message: 'The configuration /nowhere/cistern.toml cannot be read.',
+    remedy: expect.stringContaining('--config'),
+  });
+});
+
+test('no message has a secret in it', async () => {
+  const source = [
+    '[admin]',
+    'token = ["hunter2"]',
+    '[[uplink]]',
+    'name = "u"',
+    '[uplink.mqtt]',
+    'url = "mqtt://me:hunter2@host"',
+    'password = 2',
+    '[[uplink]]',
+    'name = "v"',
+    'mqtt = { url = "amqp://me:hunter2@host" }',
+  ].join('\n');
+  const found = await errorsOf(source);
+  expect(found).toHaveLength(4);
+  expect(found.join('\n')).not.toContain('hunter2');
+});
