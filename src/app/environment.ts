@@ -1,0 +1,34 @@
+import type { CheckpointStore } from '../metadata/types.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Compressor, Crc32 } from '../platform/compression.ts';
+import type { Http } from '../platform/http.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Network } from '../platform/network.ts';
+import type { Random } from '../platform/random.ts';
+import type { Volume } from '../platform/volume.ts';
+
+/**
+ * The whole outside world of a broker. The real one is made by `createNodeEnvironment`; a simulation
+ * hands in its own, and the same broker runs on it.
+ */
+export interface Environment {
+  readonly version: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly network: Network;
+  readonly http: Http;
+  readonly logger: Logger;
+  readonly crc32: Crc32;
+  readonly compressor: Compressor;
+  /** Takes the data directory for this process, making it if need be; the result lets it go. */
+  lockData(path: string): Promise<{ release(): Promise<void> }>;
+  /** The directory `name` in the data directory, made if need be. */
+  openVolume(dataPath: string, name: string): Promise<Volume>;
+  openCheckpoints(dataPath: string, volume: Volume): Promise<CheckpointStore>;
+  /** Identifies this installation of the system (machine-id(5)); undefined where there is none. */
+  machineId(): Promise<string | undefined>;
+  /** A secret behind a `file:` or `env:` reference, read now. */
+  readSecret(reference: string): Promise<string>;
+  /** Told while a new ring is filled. */
+  onProgress(doneBytes: number, totalBytes: number): void;
+}

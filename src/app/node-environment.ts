@@ -1,0 +1,73 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CisternError } from '../base/errors.ts';
+import { openLmdbCheckpoint } from '../metadata/lmdb-checkpoint.ts';
+import type { Logger } from '../platform/logger.ts';
+import { createNodeClock } from '../platform/node/clock.ts';
+import { nodeCompressor, nodeCrc32 } from '../platform/node/compression.ts';
+import { createNodeHttp } from '../platform/node/http.ts';
+import { acquireDataLock } from '../platform/node/lock.ts';
+import { createNodeNetwork } from '../platform/node/network.ts';
+import { createNodeRandom } from '../platform/node/random.ts';
+import { openNodeVolume } from '../platform/node/volume.ts';
+import type { Environment } from './environment.ts';
+
+/** The machine this process runs on. */
+export function createNodeEnvironment(options: {
+  readonly version: string;
+  readonly logger: Logger;
+  readonly onProgress: (doneBytes: number, totalBytes: number) => void;
+}): Environment {
+  const { version, logger, onProgress } = options;
+  return {
+    version,
+    logger,
+    onProgress,
+    clock: createNodeClock(),
+    random: createNodeRandom(),
+    network: createNodeNetwork(),
+    http: createNodeHttp(),
+    crc32: nodeCrc32,
+    compressor: nodeCompressor,
+    lockData: acquireDataLock,
+    async openVolume(dataPath, name) {
+      const path = join(dataPath, name);
+      try {
+        await mkdir(path, { recursive: true, mode: 0o750 });
+      } catch (cause) {
+        const reason = cause instanceof Error ? cause.message : String(cause);
+        throw new CisternError('DATA_UNWRITABLE', `${path} cannot be made: ${reason}`, { cause });
+      }
+      return openNodeVolume(path);
+    },
+    openCheckpoints: (dataPath, volume) =>
+      openLmdbCheckpoint({ path: join(dataPath, 'state'), volume, logger }),
+    async machineId() {
+      try {
+        return (await readFile('/etc/machine-id', 'utf8')).trim() || undefined;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+        throw error;
+      }
+    },
+    readSecret,
+  };
+}
+
+async function readSecret(reference: string): Promise<string> {
+  const [, kind, name] = /^(file|env):(.*)$/s.exec(reference) ?? [];
+  if (kind === 'env') {
+    const value = process.env[name as string];
+    if (value !== undefined) return value;
+    throw new CisternError('CONFIG_INVALID', `the environment variable ${name} is not set`);
+  }
+  if (kind !== 'file') return reference;
+  try {
+    return (await readFile(name as string, 'utf8')).replace(/\r?\n$/, '');
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new CisternError('CONFIG_INVALID', `the secret in ${name} cannot be read: ${reason}`, {
+      cause,
+    });
+  }
+}

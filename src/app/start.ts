@@ -1,0 +1,166 @@
+import { startAdmin } from '../admin/server.ts';
+import type { ListenerStatus, Status } from '../admin/status.ts';
+import { admitAll } from '../broker/authorizer.ts';
+import { Broker } from '../broker/broker.ts';
+import type { BrokerLimits } from '../broker/limits.ts';
+import type { Config, LimitsConfig } from '../config/types.ts';
+import { assert } from '../base/assert.ts';
+import { createRecordReader } from '../streams/record-reader.ts';
+import { StreamTable } from '../streams/stream-table.ts';
+import type { Environment } from './environment.ts';
+import { takeIdentity, type Identity } from './identity.ts';
+import { StatusReport } from './status-report.ts';
+import { Storage } from './storage.ts';
+import { startUplinks, type RunningUplinks } from './uplinks.ts';
+
+/** A broker that runs: what it listens on, what it knows of itself, and how to stop it. */
+export interface RunningCistern {
+  readonly identity: Identity;
+  readonly listeners: readonly { readonly protocol: string; readonly address: string }[];
+  readonly adminAddress: string;
+  status(): Status;
+  /** Commits, checkpoints, says goodbye to clients, closes. Calls at one time join. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts everything, in order: data lock, ring, state, broker, uplinks, listeners, admin. What was
+ * started is stopped in reverse order, also where a later step fails.
+ */
+export async function startCistern(
+  config: Config,
+  environment: Environment,
+): Promise<RunningCistern> {
+  const started: (() => Promise<void>)[] = [];
+  const stopAll = async (): Promise<void> => {
+    for (const stop of started.splice(0).reverse()) await stop();
+  };
+  try {
+    return await startInOrder(config, environment, started, stopAll);
+  } catch (error) {
+    await stopAll();
+    throw error;
+  }
+}
+
+async function startInOrder(
+  config: Config,
+  environment: Environment,
+  started: (() => Promise<void>)[],
+  stopAll: () => Promise<void>,
+): Promise<RunningCistern> {
+  const { clock, logger, random, version } = environment;
+  const lock = await environment.lockData(config.storage.path);
+  started.push(() => lock.release());
+  const storage = await Storage.open(config, environment);
+  const { ring, state } = storage;
+  const streams = new StreamTable(config.streams, ring);
+  const limits = limitsOf(config.limits);
+  const brokerLogger = logger.child('broker');
+  const broker = new Broker({ ring, state, streams, clock, random, logger: brokerLogger, limits });
+  await storage.replay(
+    (record) => broker.replay(record),
+    (record) => broker.evacuate(record),
+  );
+  started.push(() => storage.close());
+  broker.load();
+  started.push(() => broker.stop());
+  const identity = await takeIdentity(config.node.id, state, ring, environment);
+
+  const uplinks = startUplinks({
+    config,
+    identity,
+    reader: createRecordReader(ring),
+    state,
+    environment,
+  });
+  started.push(() => uplinks.stop());
+
+  const listeners = await listen(config, environment, broker, started);
+  const report = new StatusReport({
+    version,
+    clock,
+    config,
+    identity,
+    storage,
+    broker,
+    listeners: () => listeners.map((listener) => listenerStatus(listener, broker)),
+    uplinks: () => uplinks.statuses(),
+  });
+  const admin = await startAdminServer(config, environment, report, storage);
+  started.push(() => admin.close());
+  return running(identity, listeners, admin.address, report, uplinks, stopAll);
+}
+
+interface BoundListener {
+  readonly protocol: string;
+  readonly address: string;
+}
+
+async function listen(
+  config: Config,
+  environment: Environment,
+  broker: Broker,
+  started: (() => Promise<void>)[],
+): Promise<BoundListener[]> {
+  const bound: BoundListener[] = [];
+  for (const { listen: address, protocol } of config.listeners) {
+    assert(protocol === 'mqtt', 'the configuration refuses what this version does not have');
+    const place = { address: '' };
+    const listener = await environment.network.listen(address, (socket) =>
+      broker.accept(socket, place.address, admitAll),
+    );
+    place.address = listener.address;
+    started.push(() => listener.close());
+    bound.push({ protocol, address: listener.address });
+  }
+  return bound;
+}
+
+function startAdminServer(
+  config: Config,
+  environment: Environment,
+  report: StatusReport,
+  { ring }: Storage,
+) {
+  const { token } = config.admin;
+  return startAdmin({
+    listen: config.admin.listen,
+    token: token === undefined ? undefined : () => environment.readSecret(token.reference),
+    http: environment.http,
+    source: {
+      status: () => report.status(),
+      ready: () => (ring.failed ? 'the ring cannot be written' : true),
+    },
+  });
+}
+
+function running(
+  identity: Identity,
+  listeners: readonly BoundListener[],
+  adminAddress: string,
+  report: StatusReport,
+  _uplinks: RunningUplinks,
+  stopAll: () => Promise<void>,
+): RunningCistern {
+  let stopping: Promise<void> | undefined;
+  return {
+    identity,
+    listeners,
+    adminAddress,
+    status: () => report.status(),
+    stop() {
+      stopping ??= stopAll();
+      return stopping;
+    },
+  };
+}
+
+function listenerStatus(listener: BoundListener, broker: Broker): ListenerStatus {
+  return { ...listener, connections: broker.connectionsOf(listener.address) };
+}
+
+function limitsOf(limits: LimitsConfig): BrokerLimits {
+  const { inflight } = limits;
+  return { ...limits, receiveMaximum: Math.min(inflight, 65_535) };
+}

@@ -1,0 +1,131 @@
+import type { ListenerStatus, Status, StreamStatus, UplinkStatus } from '../admin/status.ts';
+import type { Broker } from '../broker/broker.ts';
+import type { Config } from '../config/types.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Ring } from '../ring/types.ts';
+import { Alarms, type Condition } from './alarms.ts';
+import type { Identity } from './identity.ts';
+import type { Storage } from './storage.ts';
+
+export interface StatusParts {
+  readonly version: string;
+  readonly clock: Clock;
+  readonly config: Config;
+  readonly identity: Identity;
+  readonly storage: Storage;
+  readonly broker: Broker;
+  readonly listeners: () => readonly ListenerStatus[];
+  readonly uplinks: () => readonly UplinkStatus[];
+}
+
+/** Makes the status document from the parts that run. */
+export class StatusReport {
+  readonly #parts: StatusParts;
+  readonly #alarms: Alarms;
+  readonly #startedMs: number;
+
+  constructor(parts: StatusParts) {
+    this.#parts = parts;
+    this.#alarms = new Alarms(parts.clock);
+    this.#startedMs = parts.clock.monotonicMs();
+  }
+
+  status(): Status {
+    const { version, clock, config, identity, storage, broker } = this.#parts;
+    const { ring } = storage;
+    const statistics = ring.statistics();
+    const { recovery } = ring;
+    const uplinks = this.#parts.uplinks();
+    const flashBytes = statistics.flashBytes + storage.checkpoints.writtenBytes;
+    const { payloadBytes } = statistics;
+    return {
+      node: {
+        id: identity.nodeId,
+        lineage: identity.lineage,
+        version,
+        uptimeSeconds: Math.round((clock.monotonicMs() - this.#startedMs) / 1000),
+      },
+      alarms: this.#alarms.update(this.#conditions(uplinks)),
+      listeners: this.#parts.listeners(),
+      clients: { connected: broker.connectionCount, sessions: broker.sessionCount },
+      messages: {
+        received: broker.counters.received,
+        delivered: broker.counters.delivered,
+        dropped: Object.fromEntries(broker.counters.dropped),
+      },
+      ring: {
+        sizeBytes: statistics.sizeBytes,
+        usedBytes: statistics.usedBytes,
+        segments: statistics.segments,
+        epoch: statistics.epoch,
+        retiredSlots: statistics.retiredSlots,
+        recovery: {
+          durationMs: Math.round(recovery.durationMs),
+          tornRecords: recovery.tornRecords,
+          corruptRecords: recovery.corruptRecords,
+        },
+      },
+      wear: {
+        payloadBytes,
+        flashBytes,
+        carriedBytes: statistics.carriedBytes,
+        deviceBytes: null,
+        flushes: statistics.flushes,
+        amplification: payloadBytes === 0 ? 0 : round2(flashBytes / payloadBytes),
+        budgetBytesPerDay: config.storage.wear.budgetBytesPerDay,
+        commitWindowMs: 0,
+        yearsLeft: null,
+      },
+      streams: streamsOf(config, ring),
+      uplinks,
+    };
+  }
+
+  #conditions(uplinks: readonly UplinkStatus[]): Condition[] {
+    const { storage } = this.#parts;
+    const { ring, checkpoints } = storage;
+    const conditions: Condition[] = [];
+    const { failure, corruptRecords } = ring.statistics();
+    if (failure !== undefined) {
+      conditions.push({
+        code: 'ring.unwritable',
+        message: `The ring cannot be written, so nothing is acknowledged: ${failure.message}`,
+      });
+    }
+    if (corruptRecords > 0) {
+      const message = `${corruptRecords} records were damaged on the medium and are lost.`;
+      conditions.push({ code: 'ring.corrupt_records', message });
+    }
+    if (checkpoints.setAside !== undefined) {
+      const message = `The checkpoint was set aside and rebuilt: ${checkpoints.setAside}.`;
+      conditions.push({ code: 'metadata.rebuilt', message });
+    }
+    for (const { name, state, lastError } of uplinks) {
+      if (state !== 'stalled') continue;
+      const message = `The uplink ${name} cannot go on: ${lastError ?? 'nothing is acknowledged'}`;
+      conditions.push({ code: 'uplink.stalled', message });
+    }
+    return conditions;
+  }
+}
+
+function streamsOf(config: Config, ring: Ring): StreamStatus[] {
+  return config.streams.map(({ name }) => ({
+    name,
+    partitions: ring
+      .partitions()
+      .filter(({ stream }) => stream === name)
+      .map(({ index, headOffset, tailOffset, durableOffset, bytes }) => ({
+        id: index,
+        headOffset,
+        tailOffset,
+        durableOffset,
+        bytes,
+      })),
+    dropped: {},
+  }));
+}
+
+function round2(value: number): number {
+  return Math.round(value * 100) / 100;
+}

@@ -1,0 +1,144 @@
+import { assert } from '../base/assert.ts';
+import type { Config } from '../config/types.ts';
+import { decodeControl, encodeControl } from '../metadata/control-record.ts';
+import { StateStore } from '../metadata/state-store.ts';
+import type { CheckpointStore, ControlLog } from '../metadata/types.ts';
+import type { Timer } from '../platform/clock.ts';
+import { openRing } from '../ring/ring.ts';
+import type { RecordView, Ring } from '../ring/types.ts';
+import { RecordFlag, STATE_PARTITION_ID } from '../ring/types.ts';
+import type { Environment } from './environment.ts';
+
+const NO_BYTES = new Uint8Array(0);
+/** A start reads at most about this much of the ring to catch up with the checkpoint. */
+const CHECKPOINT_EVERY_BYTES = 32 * 1024 * 1024;
+const CHECKPOINT_CHECK_MS = 5_000;
+
+/** The ring, the state over it, and the checkpoint, opened together and closed in reverse order. */
+export class Storage {
+  readonly ring: Ring;
+  readonly state: StateStore;
+  readonly checkpoints: CheckpointStore;
+  readonly #environment: Environment;
+  #timer: Timer | undefined;
+  #checkpointedBytes = 0;
+
+  private constructor(
+    ring: Ring,
+    state: StateStore,
+    checkpoints: CheckpointStore,
+    environment: Environment,
+  ) {
+    this.ring = ring;
+    this.state = state;
+    this.checkpoints = checkpoints;
+    this.#environment = environment;
+  }
+
+  /** Recovers the ring and takes up the checkpoint; `replay` then joins the two. */
+  static async open(config: Config, environment: Environment): Promise<Storage> {
+    const { clock, random, crc32, compressor, logger } = environment;
+    const { path, sizeBytes, segmentSizeBytes, maxCommitWindowMs } = config.storage;
+    const ring = await openRing({
+      volume: await environment.openVolume(path, 'ring'),
+      clock,
+      random,
+      crc32,
+      compressor,
+      logger: logger.child('ring'),
+      sizeBytes,
+      segmentSizeBytes,
+      maxCommitWindowMs,
+      compress: true,
+      onProgress: environment.onProgress,
+    });
+    const stateVolume = await environment.openVolume(path, 'state');
+    const checkpoints = await environment.openCheckpoints(path, stateVolume);
+    const log = controlLog(ring);
+    const state = new StateStore({ log, checkpoints, clock, logger, ringId: ring.ringId });
+    return new Storage(ring, state, checkpoints, environment);
+  }
+
+  /**
+   * Reads what the checkpoint does not cover: control records go to the state, the others that
+   * matter to `onRecord`. Then the ring takes appends, and `evacuate` decides what is carried.
+   */
+  async replay(
+    onRecord: (record: RecordView) => void,
+    evacuate: (record: RecordView) => 'carry' | 'drop',
+  ): Promise<void> {
+    const { ring, state } = this;
+    const { sequence } = state.load();
+    const anyFlag = RecordFlag.control | RecordFlag.retained | RecordFlag.receipt;
+    for await (const records of ring.scan({ fromSequence: sequence + 1, anyFlag })) {
+      for (const record of records) this.#replayOne(record, onRecord);
+    }
+    ring.start({
+      decide: (record) => {
+        if (record.partitionId !== STATE_PARTITION_ID) return evacuate(record);
+        const { key } = decodeControl(record.payload);
+        return state.isLive(key, record.offset, record.carried) ? 'carry' : 'drop';
+      },
+      checkpoint: (covered) => state.checkpointCovering(covered),
+    });
+    this.#checkpointNowAndThen();
+  }
+
+  /** Commits and checkpoints what is there, then closes. */
+  async close(): Promise<void> {
+    this.#timer?.cancel();
+    await this.ring.flush();
+    await this.state.close();
+    await this.ring.close();
+    await this.checkpoints.close();
+  }
+
+  #replayOne(record: RecordView, onRecord: (record: RecordView) => void): void {
+    if ((record.flags & RecordFlag.control) === 0) {
+      onRecord(record);
+      return;
+    }
+    const { key, value } = decodeControl(record.payload);
+    this.state.replay(key, value, record.offset, record.sequence);
+  }
+
+  /** So that a start after a long time of plain messages has little to scan. */
+  #checkpointNowAndThen(): void {
+    this.#timer = this.#environment.clock.after(CHECKPOINT_CHECK_MS, () => {
+      this.#checkpointNowAndThen();
+      const { flashBytes } = this.ring.statistics();
+      if (this.ring.failed || flashBytes - this.#checkpointedBytes < CHECKPOINT_EVERY_BYTES) return;
+      this.#checkpointedBytes = flashBytes;
+      this.state.checkpoint().catch((error: unknown) => {
+        const message = error instanceof Error ? error.message : String(error);
+        this.#environment.logger.warn('checkpoint.failed', { error: message });
+      });
+    });
+  }
+}
+
+/** The partition `$state` as the state store writes to it. */
+function controlLog(ring: Ring): ControlLog {
+  return {
+    append(key, value, rides) {
+      const sequence = ring.append({
+        partitionId: STATE_PARTITION_ID,
+        source: null,
+        flags: RecordFlag.control,
+        attributes: NO_BYTES,
+        payload: encodeControl(key, value),
+        rides,
+      });
+      const info = ring.partition(STATE_PARTITION_ID);
+      assert(info !== undefined, 'the partition $state always exists');
+      return { offset: info.tailOffset - 1, sequence };
+    },
+    whenDurable: (sequence) =>
+      ring.durableSequence >= sequence
+        ? Promise.resolve()
+        : new Promise((resolve) => ring.whenDurable({ onDurable: () => resolve() })),
+    get lastSequence() {
+      return ring.lastSequence;
+    },
+  };
+}
