@@ -20,7 +20,9 @@ export class ByteReader {
     return this.at >= this.end;
   }
 
-  /** Part of this packet from here, `length` bytes long, as a reader of its own; this one skips it. */
+  /**
+   * Part of this packet from here, `length` bytes long, as a reader of its own; this one skips it.
+   */
   section(length: number): ByteReader {
     const start = this.#advance(length);
     return new ByteReader(this.buffer, start, this.at);

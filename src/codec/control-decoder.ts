@@ -22,8 +22,8 @@ import { isValidTopicFilter, isValidTopicNameText } from './topic.ts';
 
 /**
  * Decodes the body (all behind the fixed header) of any packet but PUBLISH and its acks. Throws
- * ProtocolError: 0x81 where it cannot be parsed, 0x82 where it says what is not allowed, 0x84 for an
- * unknown protocol, 0x8f and 0x90 for a bad filter and a bad will topic.
+ * ProtocolError: 0x81 where it cannot be parsed, 0x82 where it says what is not allowed, 0x84 for
+ * an unknown protocol, 0x8f and 0x90 for a bad filter and a bad will topic.
  */
 export function decodeControl(
   type: number,
@@ -73,8 +73,8 @@ const PASSWORD_FLAG = 0x40;
 const USER_NAME_FLAG = 0x80;
 
 /**
- * The protocol level that the body of a CONNECT asks for, or undefined where it is none of ours: for
- * a broker that refuses the packet and has to choose the form of its CONNACK.
+ * The protocol level that the body of a CONNECT asks for, or undefined where it is none of ours:
+ * for a broker that refuses the packet and has to choose the form of its CONNACK.
  */
 export function connectProtocolVersion(
   buffer: Uint8Array,
@@ -82,7 +82,8 @@ export function connectProtocolVersion(
   end: number,
 ): ProtocolVersion | undefined {
   if (end - start < 3) return undefined;
-  const level = buffer[start + 2 + (((buffer[start] as number) << 8) | (buffer[start + 1] as number))];
+  const level =
+    buffer[start + 2 + (((buffer[start] as number) << 8) | (buffer[start + 1] as number))];
   return level === 3 || level === 4 || level === 5 ? level : undefined;
 }
 
@@ -254,7 +255,8 @@ function decodeUnsuback(reader: ByteReader, version: ProtocolVersion): UnsubackP
   const packetId = readPacketId(reader);
   const properties = propertiesOf5(reader, version, PropertyHolder.subscribeAck);
   const reasonCodes = version === 5 ? readReasonCodes(reader) : [];
-  if (version === 5 && reasonCodes.length === 0) throw malformed('an UNSUBACK without a reason code');
+  if (version === 5 && reasonCodes.length === 0)
+    throw malformed('an UNSUBACK without a reason code');
   return { type: 'unsuback', packetId, reasonCodes, properties };
 }
 

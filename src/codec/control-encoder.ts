@@ -159,7 +159,9 @@ function optionBits(subscription: Subscription): number {
   );
 }
 
-/** DISCONNECT and AUTH: reason 0 without properties is no byte at all (sections 3.14.2.1, 3.15.2.1). */
+/**
+ * DISCONNECT and AUTH: reason 0 without properties is no byte at all (sections 3.14.2.1, 3.15.2.1).
+ */
 function reasonBody(
   packet: Outgoing<DisconnectPacket> | Outgoing<AuthPacket>,
   version: ProtocolVersion,

@@ -42,7 +42,10 @@ export interface PacketHandler {
 export interface PacketDecoderOptions {
   /** Of one whole packet, fixed header included. */
   readonly maxPacketBytes: number;
-  /** Whose stream this reads. A client's, the default, begins with CONNECT; a server's with CONNACK or AUTH. */
+  /**
+   * Who sends the stream. A client's, the default, begins with CONNECT, a server's with CONNACK or
+   * AUTH.
+   */
   readonly peer?: 'client' | 'server';
 }
 
@@ -65,8 +68,8 @@ const pubackReasons: ReadonlySet<number> = new Set([
 const pubrelReasons: ReadonlySet<number> = new Set([0x00, 0x92]);
 
 /**
- * Cuts one connection's byte stream into packets. A packet that lies wholly in a chunk is read where
- * it is; only one that is split over chunks is copied together.
+ * Cuts one connection's byte stream into packets. A packet that lies wholly in a chunk is read
+ * where it is; only one that is split over chunks is copied together.
  *
  * Invariants:
  * - Between calls, `#kept` from `#keptStart` to `#keptEnd` is what was received and not handed out:
@@ -103,7 +106,7 @@ export class PacketDecoder {
   #opened = false;
   #stopped = false;
   #running = false;
-  #failure: unknown;
+  #failure: Error | undefined;
   #connectVersion: ProtocolVersion | undefined;
 
   constructor(options: PacketDecoderOptions) {
@@ -119,15 +122,16 @@ export class PacketDecoder {
 
   /**
    * The protocol version that a CONNECT asked for, known also where the packet was refused, so that
-   * the broker can choose the form of its CONNACK. Undefined before one, or for a level that is none.
+   * the broker can choose the form of its CONNACK. Undefined before one, or for a level that is
+   * none.
    */
   get connectVersion(): ProtocolVersion | undefined {
     return this.#connectVersion;
   }
 
   /**
-   * Hands out every packet that `chunk` completes. The chunk may be reused when this returns. Throws
-   * ProtocolError; the packets before the faulty one have been handed out by then.
+   * Hands out every packet that `chunk` completes. The chunk may be reused when this returns.
+   * Throws ProtocolError; the packets before the faulty one have been handed out by then.
    */
   feed(chunk: Uint8Array, handler: PacketHandler): void {
     assert(!this.#running, 'feed was called from inside a handler');
@@ -148,7 +152,9 @@ export class PacketDecoder {
     this.#stopped = true;
   }
 
-  /** Hands out what was kept since `stop`, and goes on. From inside a handler it only undoes `stop`. */
+  /**
+   * Hands out what was kept since `stop`, and goes on. From inside a handler it only undoes `stop`.
+   */
   resume(handler: PacketHandler): void {
     this.#throwFailure();
     this.#stopped = false;
@@ -165,7 +171,7 @@ export class PacketDecoder {
     try {
       work();
     } catch (error) {
-      this.#failure = error;
+      this.#failure = error instanceof Error ? error : new Error(String(error));
       throw error;
     } finally {
       this.#running = false;
@@ -180,7 +186,8 @@ export class PacketDecoder {
     let taken = 0;
     while (this.bufferedBytes > 0 && taken < chunk.length && !this.#stopped) {
       const total = this.#packetBytes(this.#kept, this.#keptStart, this.#keptEnd);
-      // Without the whole length the next byte is all that may be taken: more could be another packet's.
+      // Without the whole length the next byte is all that may be taken: more could be another
+      // packet's.
       const missing = total === 0 ? 1 : total - this.bufferedBytes;
       const share = Math.min(missing, chunk.length - taken);
       this.#keep(chunk, taken, taken + share);

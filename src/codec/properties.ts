@@ -62,10 +62,29 @@ interface PropertyRule {
   readonly holders: number;
 }
 
-const { connect, connack, publish, will, ack, subscribe, unsubscribe, subscribeAck, disconnect, auth } =
-  PropertyHolder;
+const {
+  connect,
+  connack,
+  publish,
+  will,
+  ack,
+  subscribe,
+  unsubscribe,
+  subscribeAck,
+  disconnect,
+  auth,
+} = PropertyHolder;
 const anywhere =
-  connect | connack | publish | will | ack | subscribe | unsubscribe | subscribeAck | disconnect | auth;
+  connect |
+  connack |
+  publish |
+  will |
+  ack |
+  subscribe |
+  unsubscribe |
+  subscribeAck |
+  disconnect |
+  auth;
 
 /** Table 2-4 of the specification. */
 const rules: readonly PropertyRule[] = [
@@ -75,7 +94,12 @@ const rules: readonly PropertyRule[] = [
   { id: 0x08, name: 'responseTopic', kind: 'string', holders: publish | will },
   { id: 0x09, name: 'correlationData', kind: 'binary', holders: publish | will },
   { id: 0x0b, name: 'subscriptionIds', kind: 'ids', holders: publish | subscribe },
-  { id: 0x11, name: 'sessionExpirySeconds', kind: 'uint32', holders: connect | connack | disconnect },
+  {
+    id: 0x11,
+    name: 'sessionExpirySeconds',
+    kind: 'uint32',
+    holders: connect | connack | disconnect,
+  },
   { id: 0x12, name: 'assignedClientId', kind: 'string', holders: connack },
   { id: 0x13, name: 'serverKeepAliveSeconds', kind: 'uint16', holders: connack },
   { id: 0x15, name: 'authenticationMethod', kind: 'string', holders: connect | connack | auth },
@@ -112,7 +136,9 @@ export function noProperties(): Properties {
   return { userProperties: [], subscriptionIds: [] };
 }
 
-/** Reads a property length and the properties behind it. `holder` is one of {@link PropertyHolder}. */
+/**
+ * Reads a property length and the properties behind it. `holder` is one of {@link PropertyHolder}.
+ */
 export function readProperties(reader: ByteReader, holder: number): Properties {
   return readPropertySection(reader.section(reader.variableInteger()), holder);
 }
@@ -132,7 +158,10 @@ export function readPropertySection(section: ByteReader, holder: number): Proper
     seen.add(id);
     readValue(section, rule, properties);
   }
-  if (properties.authenticationData !== undefined && properties.authenticationMethod === undefined) {
+  if (
+    properties.authenticationData !== undefined &&
+    properties.authenticationMethod === undefined
+  ) {
     throw protocolError('authentication data without a method');
   }
   return properties;
@@ -195,8 +224,8 @@ function checkScalar(name: keyof Properties, value: number | string | Uint8Array
 }
 
 /**
- * The raw bytes of properties, without their length, in the order of their identifiers. Strings must
- * be well-formed and below 64 KiB, numbers in range: whoever sends them has made them.
+ * The raw bytes of properties, without their length, in the order of their identifiers. Strings
+ * must be well-formed and below 64 KiB, numbers in range: whoever sends them has made them.
  */
 export function encodeProperties(properties: Partial<Properties>): Uint8Array {
   const parts: Uint8Array[] = [];

@@ -102,7 +102,9 @@ export function encodePublish(
   return { bytes, packetIdAt: packetIdPosition(size, topicBytes.length) };
 }
 
-/** Writes {@link ACK_BYTES} bytes that mean success in every version; returns the position behind. */
+/**
+ * Writes {@link ACK_BYTES} bytes that mean success in every version; returns the position behind.
+ */
 export function writeAck(target: Uint8Array, at: number, type: AckType, packetId: number): number {
   target[at] = ackHeader(type);
   target[at + 1] = 2;

@@ -1,6 +1,8 @@
 import { ProtocolError } from '../base/errors.ts';
 
-/** MQTT 5.0 reason codes, section 2.4. A 3.1.1 peer sees only those its own packets have room for. */
+/**
+ * MQTT 5.0 reason codes, section 2.4. A 3.1.1 peer sees only those its own packets have room for.
+ */
 export const ReasonCode = {
   success: 0x00,
   grantedQos1: 0x01,

@@ -47,12 +47,17 @@ export interface MessageAttributes {
 
 /**
  * Encodes attributes into one buffer that is used again, for the hot path: the result is good until
- * the next call, and for a message with nothing but QoS and retain it is a shared constant. The ring
- * copies it within `append`.
+ * the next call, and for a message with nothing but QoS and retain it is a shared constant. The
+ * ring copies it within `append`.
  */
 export class MessageAttributesEncoder {
   #scratch: Buffer = Buffer.alloc(256);
-  readonly #scan = { topicAlias: 0, messageExpirySeconds: -1, payloadFormat: -1, subscriptionIds: 0 };
+  readonly #scan = {
+    topicAlias: 0,
+    messageExpirySeconds: -1,
+    payloadFormat: -1,
+    subscriptionIds: 0,
+  };
 
   /**
    * `properties` are raw forwardable ones (`forwardableProperties`), a message expiry included,
@@ -66,7 +71,8 @@ export class MessageAttributesEncoder {
     receipt?: Receipt,
   ): Uint8Array {
     let flags = qos | (retain ? RETAIN : 0);
-    if (properties.length === 0 && receipt === undefined) return plainAttributes[flags] as Uint8Array;
+    if (properties.length === 0 && receipt === undefined)
+      return plainAttributes[flags] as Uint8Array;
 
     scanPublishProperties(properties, 0, properties.length, this.#scan);
     const expirySeconds = this.#scan.messageExpirySeconds;

@@ -19,7 +19,9 @@ export function isWellFormedUtf8(bytes: Uint8Array, start: number, end: number):
   return true;
 }
 
-/** True for an MQTT string: well-formed UTF-8 without U+0000 [MQTT-1.5.4-2] (3.1.1: [MQTT-1.5.3-2]). */
+/**
+ * True for an MQTT string: well-formed UTF-8 without U+0000 [MQTT-1.5.4-2] (3.1.1: [MQTT-1.5.3-2]).
+ */
 export function isMqttString(bytes: Uint8Array, start: number, end: number): boolean {
   let at = start;
   while (at < end) {
@@ -95,9 +97,10 @@ export function decodeTopic(bytes: Uint8Array, start: number, end: number): stri
 }
 
 /**
- * True where `#` stands alone in the last level [MQTT-4.7.1-1] (3.1.1: -2) and `+` alone in its level
- * [MQTT-4.7.1-2] (3.1.1: -3), with at least one character [MQTT-4.7.3-1], no U+0000 [MQTT-4.7.3-2]
- * and at most 65,535 bytes [MQTT-4.7.3-3]. Says nothing about `$share`: that is the broker's.
+ * True where `#` stands alone in the last level [MQTT-4.7.1-1] (3.1.1: -2) and `+` alone in its
+ * level [MQTT-4.7.1-2] (3.1.1: -3), with at least one character [MQTT-4.7.3-1], no U+0000
+ * [MQTT-4.7.3-2] and at most 65,535 bytes [MQTT-4.7.3-3]. Says nothing about `$share`: that is the
+ * broker's.
  */
 export function isValidTopicFilter(filter: string): boolean {
   const { length } = filter;
@@ -151,5 +154,7 @@ function sameLevel(
   filterEnd: number,
 ): boolean {
   const length = topicEnd - topicAt;
-  return length === filterEnd - filterAt && topic.startsWith(filter.slice(filterAt, filterEnd), topicAt);
+  return (
+    length === filterEnd - filterAt && topic.startsWith(filter.slice(filterAt, filterEnd), topicAt)
+  );
 }

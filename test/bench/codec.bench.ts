@@ -41,7 +41,10 @@ function ourDecoder(name: string, packet: Uint8Array, version: 4 | 5): Contender
     };
     const decoder = new PacketDecoder({ maxPacketBytes: 1 << 20 });
     const connect = { type: 'connect', protocolVersion: version, clientId: 'c' } as const;
-    decoder.feed(encodeControl({ ...connect, cleanStart: true, keepAliveSeconds: 0 }, version), handler);
+    decoder.feed(
+      encodeControl({ ...connect, cleanStart: true, keepAliveSeconds: 0 }, version),
+      handler,
+    );
     decoder.protocolVersion = version;
     for (let fed = 0; fed < packets; fed += count) decoder.feed(chunk, handler);
     return seen;

@@ -7,7 +7,9 @@ import { PacketDecoder } from '../../../src/codec/packet-decoder.ts';
 export function bytes(text: string): Uint8Array {
   const parts = text.match(/'[^']*'|[0-9a-f]{2}/g) ?? [];
   return Buffer.concat(
-    parts.map((part) => (part.startsWith("'") ? Buffer.from(part.slice(1, -1)) : Buffer.from(part, 'hex'))),
+    parts.map((part) =>
+      part.startsWith("'") ? Buffer.from(part.slice(1, -1)) : Buffer.from(part, 'hex'),
+    ),
   );
 }
 

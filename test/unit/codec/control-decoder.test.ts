@@ -76,7 +76,9 @@ describe('CONNECT', () => {
 
   test('keeps user properties in order, repeated names too [MQTT-3.1.3-10]', () => {
     const properties = "26 0001 'b' 0001 '1' 26 0001 'a' 0001 '2' 26 0001 'b' 0001 '3'";
-    expect(connect(`0004 'MQTT' 05 02 0000 15 ${properties} 0000`).properties.userProperties).toEqual([
+    expect(
+      connect(`0004 'MQTT' 05 02 0000 15 ${properties} 0000`).properties.userProperties,
+    ).toEqual([
       ['b', '1'],
       ['a', '2'],
       ['b', '3'],
@@ -94,7 +96,11 @@ describe('CONNECT', () => {
     ['level 6 [MQTT-3.1.2-2]', "0004 'MQTT' 06 02 0000 0000", '0x84'],
     ['level 3 under the new name', "0004 'MQTT' 03 02 0000 0000", '0x84'],
     ['level 4 under the old name', "0006 'MQIsdp' 04 02 0000 0000", '0x84'],
-    ["Mosquitto's bridge bit, which makes a bridge try again without", "0004 'MQTT' 84 02 0000 0000", '0x84'],
+    [
+      "Mosquitto's bridge bit, which makes a bridge try again without",
+      "0004 'MQTT' 84 02 0000 0000",
+      '0x84',
+    ],
     ['the reserved flag [MQTT-3.1.2-3]', "0004 'MQTT' 04 03 0000 0000", '0x81'],
     ['a will of QoS 3 [MQTT-3.1.2-12]', "0004 'MQTT' 04 1e 0000 0000 0001 'w' 0000", '0x81'],
     ['a will QoS without a will [MQTT-3.1.2-11]', "0004 'MQTT' 04 0a 0000 0000", '0x81'],
@@ -115,7 +121,11 @@ describe('CONNECT', () => {
     ["a will's property outside the will", "0004 'MQTT' 05 02 0000 05 18 00000000 0000", '0x82'],
     ['an unknown property', "0004 'MQTT' 05 02 0000 02 7f 00 0000", '0x81'],
     ['authentication data without a method', "0004 'MQTT' 05 02 0000 04 16 0001 00 0000", '0x82'],
-    ['a wildcard response topic in its will', "0004 'MQTT' 05 06 0000 00 0000 04 08 0001 '#' 0001 'w' 0000", '0x82'],
+    [
+      'a wildcard response topic in its will',
+      "0004 'MQTT' 05 06 0000 00 0000 04 08 0001 '#' 0001 'w' 0000",
+      '0x82',
+    ],
     ['properties that run past their length', "0004 'MQTT' 05 02 0000 02 11 00 0000", '0x81'],
   ])('with %s is refused', (_, body, code) => {
     expect(refusal(() => connect(body))).toBe(code);
@@ -173,7 +183,12 @@ describe('SUBSCRIBE', () => {
 
 describe('UNSUBSCRIBE', () => {
   test('of 3.1.1 and of 5.0', () => {
-    const expected = { type: 'unsubscribe', packetId: 2, filters: ['a', 'b/+'], properties: nothing };
+    const expected = {
+      type: 'unsubscribe',
+      packetId: 2,
+      filters: ['a', 'b/+'],
+      properties: nothing,
+    };
     expect(received(4, bytes("a2 0a 0002 0001 'a' 0003 'b/+'"))).toEqual([expected]);
     expect(received(5, bytes("a2 0b 0002 00 0001 'a' 0003 'b/+'"))).toEqual([expected]);
   });
@@ -200,7 +215,11 @@ describe('DISCONNECT and AUTH', () => {
     ['e0 00', 0, {}],
     ['e0 01 04', 4, {}],
     ['e0 02 04 00', 4, {}],
-    ["e0 0e 00 0c 11 00000005 26 0001 'k' 0001 'v'", 0, { sessionExpirySeconds: 5, userProperties: [['k', 'v']] }],
+    [
+      "e0 0e 00 0c 11 00000005 26 0001 'k' 0001 'v'",
+      0,
+      { sessionExpirySeconds: 5, userProperties: [['k', 'v']] },
+    ],
   ])('DISCONNECT of 5.0, %s', (data, reasonCode, properties) => {
     expect(received(5, bytes(data))).toEqual([
       { type: 'disconnect', reasonCode, properties: { ...nothing, ...properties } },
@@ -213,7 +232,11 @@ describe('DISCONNECT and AUTH', () => {
       {
         type: 'auth',
         reasonCode: 0x18,
-        properties: { ...nothing, authenticationMethod: 'm', authenticationData: new Uint8Array(0) },
+        properties: {
+          ...nothing,
+          authenticationMethod: 'm',
+          authenticationData: new Uint8Array(0),
+        },
       },
     ]);
   });

@@ -82,7 +82,12 @@ const cases: [string, ProtocolVersion, OutgoingControl, string][] = [
     },
     "82 06 0001 0001 'a' 01",
   ],
-  ['UNSUBSCRIBE', 4, { type: 'unsubscribe', packetId: 1, filters: ['a', 'é'] }, "a2 09 0001 0001 'a' 0002 c3a9"],
+  [
+    'UNSUBSCRIBE',
+    4,
+    { type: 'unsubscribe', packetId: 1, filters: ['a', 'é'] },
+    "a2 09 0001 0001 'a' 0002 c3a9",
+  ],
   [
     'CONNECT of 3.1',
     3,

@@ -54,7 +54,7 @@ describe('PUBLISH', () => {
     ['a duplicate of QoS 0 [MQTT-3.3.1-2]', 4, "38 03 0001 't'", '0x81'],
     ['packet identifier 0 [MQTT-2.2.1-3]', 4, "32 05 0001 't' 0000", '0x82'],
     ['no topic', 4, "30 03 0000 'p'", '0x82'],
-    ['no topic and no alias', 5, "30 03 0000 00", '0x82'],
+    ['no topic and no alias', 5, '30 03 0000 00', '0x82'],
     ['a topic longer than the packet', 4, "30 03 0002 't'", '0x81'],
     ['half a topic length', 4, '30 01 00', '0x81'],
     ['nothing at all', 4, '30 00', '0x81'],
@@ -177,7 +177,10 @@ describe('the stream', () => {
 
 describe('size', () => {
   const ofSize = (packetBytes: number) =>
-    Buffer.concat([bytes(`30 ${(packetBytes - 2).toString(16)} 0001 't'`), Buffer.alloc(packetBytes - 5)]);
+    Buffer.concat([
+      bytes(`30 ${(packetBytes - 2).toString(16)} 0001 't'`),
+      Buffer.alloc(packetBytes - 5),
+    ]);
 
   test('a packet of the maximum passes, one byte more is 0x95', () => {
     const recorder = new Recorder();
@@ -247,7 +250,11 @@ describe('stop and resume', () => {
     decoder.feed(bytes("'t' '3'"), recorder);
     expect(recorder.packets).toHaveLength(1);
     decoder.resume(recorder);
-    expect(recorder.packets).toMatchObject([{ payload: '31' }, { payload: '32' }, { payload: '33' }]);
+    expect(recorder.packets).toMatchObject([
+      { payload: '31' },
+      { payload: '32' },
+      { payload: '33' },
+    ]);
   });
 
   test('a handler that stops and resumes at once loses nothing', () => {
