@@ -20,6 +20,10 @@ const DAMAGED_PREFIX = `${FILE_NAME}.damaged-`;
 /** Damaged files are kept for a look by a human, but not without limit. */
 const DAMAGED_FILES_MAX = 2;
 
+/** Made and removed at once, to learn whether the medium takes a new checkpoint. */
+const PROBE_NAME = `${FILE_NAME}-probe`;
+const PROBE_BYTES = 64 * 1024;
+
 const FORMAT = 1;
 /** LMDB grows the map by itself; a small start keeps the address space and the file small. */
 const MAP_BYTES_AT_START = 1024 * 1024;
@@ -45,33 +49,80 @@ type Environment = RootDatabase<Buffer, Buffer>;
 export async function openLmdbCheckpoint(options: LmdbCheckpointOptions): Promise<CheckpointStore> {
   const { path, volume, logger } = options;
   const log = logger.child('metadata');
-  const names = await volume.list();
-  let setAside: string | undefined;
-
-  if (names.includes(MARKER_NAME)) {
-    if (names.includes(FILE_NAME)) {
-      setAside = 'the last start ended while it was reading the checkpoint';
-      await moveAside(volume, names);
-    }
-  } else {
-    const marker = await volume.create(MARKER_NAME);
-    await marker.close();
-    await volume.syncDirectory();
-  }
+  const setAside = await setAsideIfUnreadable(volume);
+  await probeRoom(volume);
 
   let store: LmdbCheckpoint;
   try {
     store = openAndRead(path, setAside);
   } catch (error) {
     if (isDeviceFault(error)) throw asCisternError('open', error);
-    setAside = `the checkpoint could not be read: ${messageOf(error)}`;
+    const reason = `the checkpoint could not be read: ${messageOf(error)}`;
     await moveAside(volume, await volume.list());
-    store = openFresh(path, setAside);
+    store = openFresh(path, reason);
   }
   await volume.remove(MARKER_NAME);
   await volume.syncDirectory();
-  if (setAside !== undefined) log.warn('checkpoint.set_aside', { reason: setAside });
+  if (store.setAside !== undefined) log.warn('checkpoint.set_aside', { reason: store.setAside });
   return store;
+}
+
+/** Leaves the marker in place in either case. Returns why the file was set aside, if it was. */
+async function setAsideIfUnreadable(volume: Volume): Promise<string | undefined> {
+  const names = await volume.list();
+  const crashed = names.includes(MARKER_NAME);
+  if (!crashed) await setMarker(volume);
+  if (!names.includes(FILE_NAME)) return undefined;
+  const reason = crashed
+    ? 'the last start ended while it was reading the checkpoint'
+    : await faultOf(volume);
+  if (reason !== undefined) await moveAside(volume, names);
+  return reason;
+}
+
+async function setMarker(volume: Volume): Promise<void> {
+  const marker = await volume.create(MARKER_NAME);
+  await marker.close();
+  await volume.syncDirectory();
+}
+
+/**
+ * Fails where the medium takes no more. The library (lmdb 3.5.6) crashes the process when it cannot
+ * write the first pages of a new file, so room for them is tried by other means before.
+ */
+async function probeRoom(volume: Volume): Promise<void> {
+  const names = await volume.list();
+  if (names.includes(PROBE_NAME)) await volume.remove(PROBE_NAME);
+  if (names.includes(FILE_NAME)) return;
+  const probe = await volume.create(PROBE_NAME);
+  try {
+    await probe.writeDurable(0, new Uint8Array(PROBE_BYTES));
+  } finally {
+    await probe.close();
+    await volume.remove(PROBE_NAME);
+  }
+}
+
+/**
+ * Looks at the two meta pages, because the library crashes the process, instead of throwing, when
+ * neither they nor their version are what it expects. An empty file is a new one.
+ */
+async function faultOf(volume: Volume): Promise<string | undefined> {
+  const file = await volume.open(FILE_NAME, 'read');
+  try {
+    const head = Buffer.alloc(2 * PAGE_BYTES);
+    const bytes = await file.read(0, head);
+    if (bytes === 0) return undefined;
+    const isWhole = bytes === head.length && isMetaPage(head) && isMetaPage(head, PAGE_BYTES);
+    return isWhole ? undefined : 'the checkpoint could not be read: it is not an LMDB file';
+  } finally {
+    await file.close();
+  }
+}
+
+function isMetaPage(head: Buffer, at = 0): boolean {
+  const isMeta = (head.readUInt16LE(at + 18) & 0x08) !== 0;
+  return isMeta && head.readUInt32LE(at + 24) === 0xbeefc0de && head.readUInt32LE(at + 28) === 2;
 }
 
 function openAndRead(path: string, setAside: string | undefined): LmdbCheckpoint {

@@ -32,7 +32,7 @@ interface Entry {
   readonly value: Uint8Array;
   /** Of the newest control record of the key in `$state`, or {@link DERIVED}. */
   readonly offset: number;
-  /** Of the record that said so; 0 where the checkpoint did. Decides which of two is the newer. */
+  /** Of the record that said so. Decides which of two is the newer. */
   readonly sequence: number;
 }
 
@@ -59,6 +59,8 @@ export class StateStore {
   readonly #tombstones = new Set<string>();
   #dirty = new Set<string>();
   #replaceAll = false;
+  /** What the checkpoint found at start covered: records up to there are in it, or gone. */
+  #loaded = 0;
   /** Covered by the last durable checkpoint. */
   #covered = 0;
   /** Counts changes, and how many of them the last durable checkpoint holds. */
@@ -88,12 +90,14 @@ export class StateStore {
       return { sequence: 0 };
     }
     for (const [key, bytes] of checkpoint.entries) this.#set(key, readEntry(bytes));
+    this.#loaded = checkpoint.sequence;
     this.#covered = Math.min(checkpoint.sequence, this.#log.lastSequence);
     if (this.#covered < checkpoint.sequence) {
       // The ring lost its tail to damage, and will give those sequences out again. The stored
       // checkpoint would hide the new records from the next start, so it is replaced soon.
       const lastSequence = this.#log.lastSequence;
       this.#logger.warn('checkpoint.ahead', { sequence: checkpoint.sequence, lastSequence });
+      this.#loaded = this.#covered;
       this.#replaceAll = true;
       this.#schedule(0);
     }
@@ -136,17 +140,19 @@ export class StateStore {
   }
 
   /**
-   * Derived state, which the ring's records can give again: in the next checkpoint, in no record of
-   * its own. `sequence` is that of the record it follows from; a later change of the key outweighs it.
+   * Derived state, which the ring's records can give again: in the next checkpoint, in no record.
+   * Undefined removes it. With the sequence of the record it comes from, whatever is older than
+   * what the store knows is ignored, so that records may be replayed in any order.
    */
-  note(key: string, value: unknown, sequence: number = this.#log.lastSequence): void {
-    const known = this.#entries.get(key);
-    if (known !== undefined && known.sequence > sequence) return;
-    if (value !== undefined) {
-      this.#change(key, { value: encodeState(value), offset: DERIVED, sequence });
-    } else if (known !== undefined) {
-      this.#forget(key);
+  note(key: string, value: unknown, sequence?: number): void {
+    if (sequence !== undefined && !this.#isNews(key, sequence)) return;
+    if (value === undefined && sequence === undefined) {
+      if (this.#entries.has(key)) this.#forget(key);
+      return;
     }
+    const bytes = value === undefined ? NOTHING : encodeState(value);
+    const from = sequence ?? this.#log.lastSequence;
+    this.#change(key, { value: bytes, offset: DERIVED, sequence: from });
   }
 
   /** Every live key that starts with `prefix`. Walks all keys: for starts, not for each message. */
@@ -197,6 +203,13 @@ export class StateStore {
     const { offset, sequence } = this.#log.append(key, value, rides);
     this.#change(key, { value, offset, sequence });
     return sequence;
+  }
+
+  /** What the checkpoint covers is in it, also by its absence: an old copy must not rise again. */
+  #isNews(key: string, sequence: number): boolean {
+    if (sequence <= this.#loaded) return false;
+    const known = this.#entries.get(key);
+    return known === undefined || known.sequence < sequence;
   }
 
   #change(key: string, entry: Entry): void {
@@ -279,22 +292,29 @@ export class StateStore {
     const keys = this.#replaceAll ? this.#entries.keys() : dirty;
     for (const key of keys) {
       const entry = this.#entries.get(key);
-      if (entry === undefined) deletes.push(key);
-      else puts.push([key, writeEntry(entry)]);
+      if (entry !== undefined && isKept(entry)) puts.push([key, writeEntry(entry)]);
+      else deletes.push(key);
     }
     return { ringId: this.#ringId, sequence, replaceAll: this.#replaceAll, puts, deletes };
   }
 }
 
-/** In the checkpoint a value follows its record's offset (f64), so that `isLive` can tell again. */
+/** The removal of a derived value matters to the replay alone: once covered, its absence says it. */
+function isKept(entry: Entry): boolean {
+  return entry.value.length > 0 || entry.offset !== DERIVED;
+}
+
+/** In the checkpoint: offset (f64), sequence (f64), value. */
 function writeEntry(entry: Entry): Uint8Array {
-  const bytes = Buffer.alloc(8 + entry.value.length);
+  const bytes = Buffer.alloc(16 + entry.value.length);
   bytes.writeDoubleLE(entry.offset, 0);
-  bytes.set(entry.value, 8);
+  bytes.writeDoubleLE(entry.sequence, 8);
+  bytes.set(entry.value, 16);
   return bytes;
 }
 
 function readEntry(bytes: Uint8Array): Entry {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return { offset: view.getFloat64(0, true), sequence: 0, value: bytes.slice(8) };
+  const offset = view.getFloat64(0, true);
+  return { offset, sequence: view.getFloat64(8, true), value: bytes.slice(16) };
 }
