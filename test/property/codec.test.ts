@@ -327,9 +327,9 @@ describe('garbage', () => {
           .map(([first, body]) => Uint8Array.of(first, body.length, ...body)),
       );
       fc.assert(
-        fc.property(garbage, (data) =>
-          expect(misbehaves(opened('client', version, 4096), data)).toBe('no'),
-        ),
+        fc.property(garbage, (data) => {
+          expect(misbehaves(opened('client', version, 4096), data)).toBe('no');
+        }),
         { numRuns: 2000 },
       );
     },
@@ -340,9 +340,9 @@ describe('garbage', () => {
       .uint8Array({ maxLength: 100 })
       .map((body) => Uint8Array.of(0x10, body.length + 6, 0, 4, 77, 81, 84, 84, ...body));
     fc.assert(
-      fc.property(garbage, (data) =>
-        expect(misbehaves(new PacketDecoder({ maxPacketBytes: 4096 }), data)).toBe('no'),
-      ),
+      fc.property(garbage, (data) => {
+        expect(misbehaves(new PacketDecoder({ maxPacketBytes: 4096 }), data)).toBe('no');
+      }),
       { numRuns: 2000 },
     );
   });
