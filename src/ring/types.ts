@@ -222,6 +222,15 @@ export interface Ring {
   partition(id: number): PartitionInfo | undefined;
   /** Finds the partition of (stream, index), or makes it with an id never used before. */
   ensurePartition(stream: string, index: number): PartitionInfo;
+  /**
+   * Raises `tailOffset` to at least this, for what a checkpoint or a cursor knows to have been given
+   * out. Before `start` only.
+   */
+  ensureTail(partitionId: number, offset: Offset): void;
+  /** As {@link ensureTail}, for sequences: the next one given out is higher than this. */
+  ensureSequence(sequence: Sequence): void;
+  /** Whether the wall clock can be believed from now on; batches carry it. False at first. */
+  setClockTrusted(trusted: boolean): void;
   start(evacuator: Evacuator): void;
 
   /**

@@ -1,0 +1,167 @@
+import { constants } from 'node:fs';
+import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CisternError, type ErrorCode } from '../../base/errors.ts';
+import type { Volume, VolumeFile } from '../volume.ts';
+
+/** Opens a directory as a {@link Volume}, making it (with its parents) where it is missing. */
+export async function openNodeVolume(path: string): Promise<Volume> {
+  await guard(`make the directory ${path}`, mkdir(path, { recursive: true }));
+  return new NodeVolume(path);
+}
+
+class NodeVolume implements Volume {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  list(): Promise<string[]> {
+    return guard(`list ${this.#path}`, readdir(this.#path));
+  }
+
+  async create(name: string): Promise<VolumeFile> {
+    const path = this.#pathOf(name);
+    const handle = await guard(`create ${path}`, open(path, 'wx+', 0o640));
+    return new NodeFile(path, handle, 'write');
+  }
+
+  async open(name: string, mode: 'read' | 'write'): Promise<VolumeFile> {
+    const path = this.#pathOf(name);
+    const flags = mode === 'read' ? constants.O_RDONLY : constants.O_RDWR;
+    return new NodeFile(path, await guard(`open ${path}`, open(path, flags)), mode);
+  }
+
+  remove(name: string): Promise<void> {
+    const path = this.#pathOf(name);
+    return guard(`remove ${path}`, rm(path));
+  }
+
+  rename(from: string, to: string): Promise<void> {
+    return guard(`rename ${from} to ${to}`, rename(this.#pathOf(from), this.#pathOf(to)));
+  }
+
+  async syncDirectory(): Promise<void> {
+    const task = `sync the directory ${this.#path}`;
+    const handle = await guard(task, open(this.#path, constants.O_RDONLY));
+    try {
+      await guard(task, handle.sync());
+    } finally {
+      await handle.close();
+    }
+  }
+
+  #pathOf(name: string): string {
+    return join(this.#path, name);
+  }
+}
+
+class NodeFile implements VolumeFile {
+  readonly #path: string;
+  readonly #handle: FileHandle;
+  readonly #mode: 'read' | 'write';
+  /** A second descriptor with O_DSYNC: one thread-pool hop writes and syncs. Opened at first use. */
+  #durable: Promise<FileHandle> | undefined;
+
+  constructor(path: string, handle: FileHandle, mode: 'read' | 'write') {
+    this.#path = path;
+    this.#handle = handle;
+    this.#mode = mode;
+  }
+
+  async size(): Promise<number> {
+    return (await guard(`read ${this.#path}`, this.#handle.stat())).size;
+  }
+
+  async read(offset: number, target: Uint8Array): Promise<number> {
+    const task = `read ${this.#path}`;
+    let done = 0;
+    while (done < target.length) {
+      const step = this.#handle.read(target, done, target.length - done, offset + done);
+      const { bytesRead } = await guard(task, step);
+      if (bytesRead === 0) break;
+      done += bytesRead;
+    }
+    return done;
+  }
+
+  write(offset: number, data: Uint8Array): Promise<void> {
+    return this.#writeAll(this.#handle, offset, data);
+  }
+
+  async writeDurable(offset: number, data: Uint8Array): Promise<void> {
+    this.#durable ??= guard(
+      `open ${this.#path}`,
+      open(this.#path, constants.O_RDWR | constants.O_DSYNC),
+    );
+    await this.#writeAll(await this.#durable, offset, data);
+  }
+
+  async sync(): Promise<void> {
+    await guard(`sync ${this.#path}`, this.#handle.datasync());
+  }
+
+  async close(): Promise<void> {
+    await guard(`close ${this.#path}`, this.#handle.close());
+    if (this.#durable === undefined) return;
+    const durable = await this.#durable;
+    await guard(`close ${this.#path}`, durable.close());
+  }
+
+  async #writeAll(handle: FileHandle, offset: number, data: Uint8Array): Promise<void> {
+    const task = `write ${this.#path}`;
+    if (this.#mode === 'read') {
+      throw new CisternError('DATA_UNWRITABLE', `Cannot ${task}: it was opened for reading.`);
+    }
+    const { bytesWritten } = await guard(task, handle.write(data, 0, data.length, offset));
+    // A short write is a failure, not something to go on with: what was written so far may be on
+    // the medium without its rest, and the ring must treat the pages as spent.
+    if (bytesWritten !== data.length) {
+      throw new CisternError(
+        'DEVICE_FAILED',
+        `Cannot ${task}: only ${bytesWritten} of ${data.length} bytes were taken.`,
+      );
+    }
+  }
+}
+
+async function guard<T>(task: string, promise: Promise<T>): Promise<T> {
+  try {
+    return await promise;
+  } catch (cause) {
+    throw toCisternError(task, cause);
+  }
+}
+
+function toCisternError(task: string, cause: unknown): CisternError {
+  const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+  const { code, remedy } = kinds.get(errno) ?? deviceFailed;
+  return new CisternError(code, `Cannot ${task} (${errno}).`, { cause, remedy });
+}
+
+interface ErrorKind {
+  readonly code: ErrorCode;
+  readonly remedy: string;
+}
+
+const deviceFull: ErrorKind = {
+  code: 'DEVICE_FULL',
+  remedy: 'Make room on the file system, or raise the quota of the user that runs Cistern.',
+};
+const unwritable: ErrorKind = {
+  code: 'DATA_UNWRITABLE',
+  remedy: 'Give the user that runs Cistern the right to write there, on a writable file system.',
+};
+const deviceFailed: ErrorKind = {
+  code: 'DEVICE_FAILED',
+  remedy: 'See the kernel log for errors of the device, and replace it if there are any.',
+};
+
+const kinds: ReadonlyMap<string, ErrorKind> = new Map([
+  ['ENOSPC', deviceFull],
+  ['EDQUOT', deviceFull],
+  ['EROFS', unwritable],
+  ['EACCES', unwritable],
+  ['EPERM', unwritable],
+]);

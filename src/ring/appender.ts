@@ -1,0 +1,555 @@
+import { assert } from '../base/assert.ts';
+import { CisternError } from '../base/errors.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Compressor } from '../platform/compression.ts';
+import { type DecodedRecord, decodeRecords, newSource } from './batch-reader.ts';
+import { BatchWriter } from './batch-writer.ts';
+import { PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
+import type { Partition } from './partitions.ts';
+import type { RingState } from './ring-state.ts';
+import { Segment, type SegmentDetail } from './segment.ts';
+import { encodeSegmentHeader, type PreviousEnd, type SegmentHeader } from './segment-header.ts';
+import type { AppendRequest, EventTime, RecordSource, RecordView } from './types.ts';
+
+/** Definitions are repeated this often, so that damage takes few names. */
+const DEFINITION_PERIOD_BYTES = 256 * 1024;
+const MAX_BATCH_BYTES = 512 * 1024;
+const MAX_IDLE_WRITERS = 3;
+const MAX_SKIPPED_COMPRESSIONS = 64;
+
+/** The segment being filled, in memory ahead of flash by the batches that wait. */
+export interface ActiveSegment {
+  readonly segment: Segment;
+  readonly detail: SegmentDetail;
+  readonly seed: number;
+  readonly headerLength: number;
+  readonly partitionCount: number;
+  readonly previous: PreviousEnd;
+  readonly nextSlot: number;
+  /** Where the next batch begins. */
+  position: number;
+  headerPending: boolean;
+  previousCrc: number;
+  /** About how long the summary will be. */
+  summaryBytes: number;
+  /** By source number: the definition period in which it was last written. */
+  readonly definedIn: number[];
+  period: number;
+  readonly carriedSources: Map<string, number>;
+  /** How many partitions the header and the batches of this period name. */
+  definedPartitions: number;
+  /** True after a failed write: nothing more goes to its slot, not even a summary. */
+  abandoned: boolean;
+}
+
+/** A batch that is encoded and waits for its write. */
+export interface PendingBatch {
+  readonly writer: BatchWriter;
+  readonly active: ActiveSegment;
+}
+
+export interface AppenderOptions {
+  readonly state: RingState;
+  readonly compress: boolean;
+  readonly governorTokens: () => number;
+  readonly previous: PreviousEnd;
+}
+
+/**
+ * Encodes records into the open batch, batches into segments, and opens the next segment when one
+ * is full. It writes nothing; the committer takes closed batches from it in order.
+ */
+export class Appender {
+  readonly closed: PendingBatch[] = [];
+  /** Left behind full; the committer writes their summaries. */
+  readonly sealedSegments: ActiveSegment[] = [];
+  readonly maxRecordBytes: number;
+  pendingBytes = 0;
+
+  readonly #state: RingState;
+  readonly #clock: Clock;
+  readonly #compressor: Compressor | undefined;
+  readonly #governorTokens: () => number;
+  readonly #maxBatchBytes: number;
+  readonly #idle: BatchWriter[] = [];
+  #open: BatchWriter | undefined;
+  #active: ActiveSegment | undefined;
+  #previous: PreviousEnd;
+  #stamp = 0;
+  #turnTimeMs = 0;
+  #turnTimeKnown = false;
+  #compressionsToSkip = 0;
+  #fruitlessCompressions = 0;
+
+  constructor(options: AppenderOptions) {
+    this.#state = options.state;
+    this.#clock = options.state.clock;
+    this.#compressor = options.compress ? options.state.compressor : undefined;
+    this.#governorTokens = options.governorTokens;
+    this.#previous = options.previous;
+    const { segmentSizeBytes } = options.state.identity;
+    this.#maxBatchBytes = Math.min(MAX_BATCH_BYTES, segmentSizeBytes);
+    this.maxRecordBytes = Math.floor(segmentSizeBytes / 2) - 4 * PAGE_BYTES;
+  }
+
+  /** True where something is in the open batch. */
+  get hasOpen(): boolean {
+    return this.#open !== undefined && this.#open.count > 0;
+  }
+
+  get openBytes(): number {
+    return this.#open?.bodyBytes ?? 0;
+  }
+
+  get openBatch(): BatchWriter | undefined {
+    return this.#open;
+  }
+
+  /** Milliseconds, read once a turn: a call to the clock for each record would be felt. */
+  nowMs(): number {
+    if (!this.#turnTimeKnown) {
+      this.#turnTimeMs = this.#clock.monotonicMs();
+      this.#turnTimeKnown = true;
+      this.#clock.atTurnEnd(this.#forgetTurnTime);
+    }
+    return this.#turnTimeMs;
+  }
+
+  /** Gives the record its offset and sequence. Throws RING_FULL where no slot is free. */
+  append(request: AppendRequest): number {
+    const { source, attributes, payload, flags } = request;
+    const state = this.#state;
+    const partition = state.partitions.need(request.partitionId);
+    const byteCount = attributes.length + payload.length;
+    const writer = this.#roomFor(source, byteCount);
+    const number = source === null ? 0 : this.#numberOf(writer, source);
+    const offset = partition.tailOffset++;
+    const sequence = ++state.lastSequence;
+    writer.fresh(
+      partition,
+      offset,
+      number,
+      flags,
+      attributes,
+      payload,
+      this.nowMs(),
+      request.time,
+    );
+    if (number !== 0) this.#countSource(number, sequence);
+    this.pendingBytes += byteCount;
+    return sequence;
+  }
+
+  /** Takes a copy of a record, under its own offset, sequence and time. */
+  carry(record: RecordView): void {
+    const source = sourceOf(record);
+    const byteCount = record.attributes.length + record.payload.length;
+    const writer = this.#roomFor(source, byteCount);
+    const number = source === null ? 0 : this.#carriedNumber(writer, source);
+    writer.carry(
+      this.#state.partitions.need(record.partitionId),
+      record.offset,
+      record.sequence,
+      number,
+      record.flags & RECORD_FLAGS_MASK,
+      record.attributes,
+      record.payload,
+      record.time,
+    );
+    if (number !== 0) this.#countSource(number, record.sequence);
+    this.pendingBytes += byteCount;
+    this.#state.counters.carriedBytes += byteCount;
+  }
+
+  /** Opens a batch even where there is nothing to put in: recovery's first one. */
+  openEmptyBatch(): BatchWriter {
+    return this.#roomFor(null, 0);
+  }
+
+  /** Seals the open batch and queues it. */
+  close(): void {
+    const writer = this.#open;
+    const active = this.#active;
+    if (writer === undefined || active === undefined) return;
+    this.#open = undefined;
+    const segmentHeader = active.headerPending ? this.#encodeHeader(active, writer) : undefined;
+    active.headerPending = false;
+    writer.seal({
+      crc32: this.#state.crc32,
+      seed: active.seed,
+      previousCrc: active.previousCrc,
+      compressor: this.#compressorFor(writer),
+      segmentHeader,
+    });
+    this.#noteCompression(writer);
+    const { header } = writer;
+    assert(header !== undefined, 'a sealed batch has no header');
+    active.previousCrc = header.headerCrc;
+    active.position += writer.sealed.length - (segmentHeader?.length ?? 0);
+    active.summaryBytes += 24 + 12 * (header.runs.length + header.carried.length);
+    this.closed.push({ writer, active });
+  }
+
+  /** Gives a batch's buffer back once nothing reads it any more. */
+  recycle(writer: BatchWriter): void {
+    writer.waiters.length = 0;
+    if (writer.capacity !== this.#maxBatchBytes || this.#idle.length >= MAX_IDLE_WRITERS) return;
+    this.#idle.push(writer);
+  }
+
+  /**
+   * After a failed write: ends the segment where the failed batch began, and encodes what waits
+   * again for the next one, whose epoch, chain and topic numbers differ. The waiters go along.
+   * Returns the segments that end without a batch on flash; their slots are the caller's.
+   */
+  encodeAgain(failed: PendingBatch): Segment[] {
+    if (this.#open !== undefined) this.close();
+    const waiting = [failed, ...this.closed.splice(0)];
+    const unused = this.#abandon(waiting);
+    const waiters = waiting.flatMap(({ writer }) => writer.waiters.splice(0));
+    this.pendingBytes = 0;
+    for (const { writer, active } of waiting) {
+      const { header } = writer;
+      assert(header !== undefined, 'a waiting batch was not sealed');
+      for (const record of decodeRecords(writer.body, header, active.detail.sources)) {
+        this.#putAgain(record, header.clock);
+      }
+    }
+    const last = this.#open ?? this.openEmptyBatch();
+    last.waiters.push(...waiters);
+    for (const { writer } of waiting) this.recycle(writer);
+    return unused;
+  }
+
+  readonly #forgetTurnTime = (): void => {
+    this.#turnTimeKnown = false;
+  };
+
+  #abandon(waiting: readonly PendingBatch[]): Segment[] {
+    const [first] = waiting;
+    assert(first !== undefined, 'nothing failed');
+    const unused: Segment[] = [];
+    for (const active of new Set(waiting.map((batch) => batch.active))) {
+      const { segment } = active;
+      active.abandoned = true;
+      active.position = segment.endOffset;
+      if (segment.detail?.batches.length === 0) unused.push(segment);
+      else this.sealedSegments.push(active);
+    }
+    const { segment, previous } = first.active;
+    if (unused.includes(segment)) this.#previous = previous;
+    else this.#previous = this.#endOf(first.active, segment.endOffset, segment.lastCrc);
+    this.#active = undefined;
+    return unused;
+  }
+
+  #putAgain(record: DecodedRecord, clock: EventTime): void {
+    if (record.carried) {
+      this.carry(record);
+      return;
+    }
+    const source = sourceOf(record);
+    const byteCount = record.attributes.length + record.payload.length;
+    const writer = this.#roomFor(source, byteCount, record.sequence, clock);
+    const number = source === null ? 0 : this.#carriedNumber(writer, source);
+    writer.fresh(
+      this.#state.partitions.need(record.partitionId),
+      record.offset,
+      number,
+      record.flags,
+      record.attributes,
+      record.payload,
+      record.time.monotonicMs,
+      record.ownTime ? record.time : undefined,
+    );
+    if (number !== 0) this.#countSource(number, record.sequence);
+    this.pendingBytes += byteCount;
+  }
+
+  /** The open batch if the record fits, else a new one, in the next segment if need be. */
+  #roomFor(
+    source: { readonly topic: string; readonly origin: string } | null,
+    byteCount: number,
+    sequence = this.#state.lastSequence + 1,
+    clock?: EventTime,
+  ): BatchWriter {
+    const definitionBytes =
+      source === null ? 0 : 24 + 3 * (source.topic.length + source.origin.length);
+    const open = this.#open;
+    if (open?.fits(byteCount, definitionBytes)) return open;
+    this.close();
+    if (byteCount + definitionBytes > this.maxRecordBytes) {
+      throw new CisternError(
+        'RECORD_TOO_LARGE',
+        `A record of ${byteCount} bytes is more than the ring takes (${this.maxRecordBytes}).`,
+      );
+    }
+    const need = byteCount + definitionBytes + PAGE_BYTES;
+    for (let attempt = 0; attempt < 2; attempt++) {
+      const active = this.#active ?? this.#openSegment();
+      const writer = this.#openIn(active, need, sequence, clock);
+      if (writer?.fits(byteCount, definitionBytes)) return writer;
+      if (writer !== undefined) {
+        this.#open = undefined;
+        this.recycle(writer);
+      }
+      this.#leaveSegment();
+    }
+    assert(false, 'a record within the limit did not fit an empty segment');
+  }
+
+  #openIn(
+    active: ActiveSegment,
+    need: number,
+    firstSequence: number,
+    clock: EventTime | undefined,
+  ): BatchWriter | undefined {
+    const end = this.#state.identity.segmentSizeBytes - this.#summaryReserve(active);
+    const left = Math.floor((end - active.position) / PAGE_BYTES) * PAGE_BYTES;
+    if (left < PAGE_BYTES) return undefined;
+    const wanted = Math.max(this.#maxBatchBytes, Math.ceil(need / PAGE_BYTES) * PAGE_BYTES);
+    const maxBytes = Math.min(left, wanted);
+    const writer =
+      (maxBytes <= this.#maxBatchBytes ? this.#idle.pop() : undefined) ??
+      new BatchWriter(Math.max(maxBytes, this.#maxBatchBytes));
+    this.#stamp++;
+    writer.open(
+      {
+        epoch: active.segment.epoch,
+        position: active.position,
+        maxBytes,
+        firstSequence,
+        clock: clock ?? this.#clockNow(),
+      },
+      this.#stamp,
+    );
+    this.#open = writer;
+    this.#startPeriod(active, writer);
+    return writer;
+  }
+
+  /** Names the partitions that the segment's header does not, once a period. */
+  #startPeriod(active: ActiveSegment, writer: BatchWriter): void {
+    const period = Math.floor(active.position / DEFINITION_PERIOD_BYTES);
+    const all = this.#state.partitions.all;
+    const from = period === active.period ? active.definedPartitions : active.partitionCount;
+    active.period = period;
+    for (const partition of all.slice(from)) writer.definePartition(partition);
+    active.definedPartitions = all.length;
+  }
+
+  /** A partition made while a batch is open is named in that batch. */
+  announcePartition(partition: Partition): void {
+    const active = this.#active;
+    if (this.#open === undefined || active === undefined) return;
+    this.#open.definePartition(partition);
+    active.definedPartitions = this.#state.partitions.all.length;
+  }
+
+  #summaryReserve(active: ActiveSegment): number {
+    const wanted = Math.ceil((active.summaryBytes + 128) / PAGE_BYTES) * PAGE_BYTES;
+    return Math.min(wanted, this.#state.identity.segmentSizeBytes / 8);
+  }
+
+  #clockNow(): EventTime {
+    return {
+      bootNumber: this.#state.identity.bootNumber,
+      monotonicMs: this.nowMs(),
+      wallMs: this.#clock.wallMs(),
+      trusted: this.#state.clockTrusted,
+    };
+  }
+
+  #openSegment(): ActiveSegment {
+    const state = this.#state;
+    if (!state.slots.canOpen) throw ringFull();
+    const slot = state.slots.take();
+    const nextSlot = state.slots.next;
+    assert(slot !== undefined && nextSlot !== undefined, 'no slot was free after all');
+    const epoch = ++state.epoch;
+    const previous = this.#previous;
+    const headerLength = this.#headerLengthFor(slot, epoch, nextSlot, previous);
+    const segment = new Segment(slot, epoch, headerLength);
+    const detail: SegmentDetail = { batches: [], sources: [undefined] };
+    segment.detail = detail;
+    state.segments.push(segment);
+    const active: ActiveSegment = {
+      segment,
+      detail,
+      seed: state.seedOf(epoch),
+      headerLength,
+      partitionCount: state.partitions.all.length,
+      previous,
+      nextSlot,
+      position: headerLength,
+      headerPending: true,
+      previousCrc: previous.lastCrc,
+      summaryBytes: 64 + 40 * state.partitions.all.length,
+      definedIn: [0],
+      period: 0,
+      carriedSources: new Map(),
+      definedPartitions: state.partitions.all.length,
+      abandoned: false,
+    };
+    this.#active = active;
+    return active;
+  }
+
+  // Slots may be retired and heads may grow longer numbers before the header is written, so room for
+  // that is set aside.
+  #headerLengthFor(slot: number, epoch: number, nextSlot: number, previous: PreviousEnd): number {
+    const { slots, partitions, crc32 } = this.#state;
+    const spare = Math.floor(slots.count / 8) + 16 + 2 * partitions.all.length;
+    const header = this.#headerOf(slot, epoch, nextSlot, previous, partitions.all);
+    const retiredSlots = new Array<number>(spare).fill(slots.count + 128);
+    return encodeSegmentHeader({ ...header, retiredSlots }, crc32).length;
+  }
+
+  #leaveSegment(): void {
+    const active = this.#active;
+    assert(active !== undefined, 'no segment to leave');
+    this.#previous = this.#endOf(active, active.position, active.previousCrc);
+    this.sealedSegments.push(active);
+    this.#active = undefined;
+  }
+
+  #endOf(active: ActiveSegment, endOffset: number, lastCrc: number): PreviousEnd {
+    const { epoch } = active.segment;
+    const { lastSequence } = this.#state;
+    return { epoch, endOffset, lastSequence, lastCrc, copiedFrom: 0 };
+  }
+
+  #encodeHeader(active: ActiveSegment, writer: BatchWriter): Uint8Array {
+    const { slot, epoch } = active.segment;
+    const partitions = this.#state.partitions.all.slice(0, active.partitionCount);
+    const header = this.#headerOf(slot, epoch, active.nextSlot, active.previous, partitions, writer);
+    const bytes = encodeSegmentHeader(header, this.#state.crc32, active.headerLength);
+    assert(bytes.length === active.headerLength, 'a segment header outgrew its pages');
+    return bytes;
+  }
+
+  #headerOf(
+    slot: number,
+    epoch: number,
+    nextSlot: number,
+    previous: PreviousEnd,
+    partitions: readonly Partition[],
+    writer?: BatchWriter,
+  ): SegmentHeader {
+    const state = this.#state;
+    const { identity } = state;
+    return {
+      ...identity,
+      slot,
+      epoch,
+      nextSlot,
+      previous,
+      bootId: this.#clock.bootId,
+      checkpointSequence: state.checkpointSequence,
+      tailsJumped: state.tailsJumped,
+      governorTokens: this.#governorTokens(),
+      nextPartitionId: state.partitions.nextId,
+      live: state.segments
+        .filter((segment) => segment.epoch <= epoch)
+        .map((segment) => ({ slot: segment.slot, epoch: segment.epoch })),
+      retiredSlots: state.slots.retired,
+      partitions: partitions.map((partition) => ({
+        id: partition.id,
+        stream: partition.stream,
+        index: partition.index,
+        headOffset: partition.headOffset,
+        tailOffset:
+          writer?.runs.find((run) => run.partition === partition)?.firstOffset ??
+          partition.tailOffset,
+      })),
+    };
+  }
+
+  #numberOf(writer: BatchWriter, source: RecordSource): number {
+    const active = this.#active;
+    assert(active !== undefined, 'no segment is active');
+    if (source.epoch !== active.segment.epoch) {
+      source.epoch = active.segment.epoch;
+      source.number = this.#newNumber(active, source.topic, source.origin);
+    }
+    this.#defineOnce(active, writer, source.number, source.topic, source.origin);
+    return source.number;
+  }
+
+  #carriedNumber(
+    writer: BatchWriter,
+    source: { readonly topic: string; readonly origin: string },
+  ): number {
+    const active = this.#active;
+    assert(active !== undefined, 'no segment is active');
+    const key = `${source.topic}\u0000${source.origin}`;
+    let number = active.carriedSources.get(key);
+    if (number === undefined) {
+      number = this.#newNumber(active, source.topic, source.origin);
+      active.carriedSources.set(key, number);
+    }
+    this.#defineOnce(active, writer, number, source.topic, source.origin);
+    return number;
+  }
+
+  #newNumber(active: ActiveSegment, topic: string, origin: string): number {
+    const number = active.detail.sources.length;
+    active.detail.sources.push(newSource(topic, origin));
+    active.definedIn.push(-1);
+    active.summaryBytes += 24 + topic.length + origin.length;
+    return number;
+  }
+
+  #defineOnce(
+    active: ActiveSegment,
+    writer: BatchWriter,
+    number: number,
+    topic: string,
+    origin: string,
+  ): void {
+    if (active.definedIn[number] === active.period) return;
+    active.definedIn[number] = active.period;
+    writer.define(number, topic, origin);
+  }
+
+  #countSource(number: number, sequence: number): void {
+    const entry = this.#active?.detail.sources[number];
+    if (entry === undefined) return;
+    if (entry.count++ === 0) entry.firstSequence = sequence;
+    if (sequence < entry.firstSequence) entry.firstSequence = sequence;
+    if (sequence > entry.lastSequence) entry.lastSequence = sequence;
+  }
+
+  // Random payloads cost a try now and then; after each fruitless one more batches are let through.
+  #compressorFor(writer: BatchWriter): Compressor | undefined {
+    if (writer.bodyBytes <= PAGE_BYTES) return undefined;
+    if (this.#compressionsToSkip > 0) {
+      this.#compressionsToSkip--;
+      return undefined;
+    }
+    return this.#compressor;
+  }
+
+  #noteCompression(writer: BatchWriter): void {
+    const { header } = writer;
+    if (header === undefined || header.unpackedLength <= PAGE_BYTES) return;
+    if (header.storedLength !== header.unpackedLength) {
+      this.#fruitlessCompressions = 0;
+      this.#compressionsToSkip = 0;
+    } else if (this.#compressionsToSkip === 0 && this.#compressor !== undefined) {
+      this.#compressionsToSkip = Math.min(2 ** this.#fruitlessCompressions, MAX_SKIPPED_COMPRESSIONS);
+      this.#fruitlessCompressions++;
+    }
+  }
+}
+
+function sourceOf(record: RecordView): { topic: string; origin: string } | null {
+  if (record.topic === '' && record.origin === '') return null;
+  return { topic: record.topic, origin: record.origin };
+}
+
+function ringFull(): CisternError {
+  return new CisternError('RING_FULL', 'No slot of the ring is free.', {
+    remedy: 'Wait until a segment has been recycled.',
+  });
+}

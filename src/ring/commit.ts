@@ -1,0 +1,338 @@
+import { assert } from '../base/assert.ts';
+import type { Timer } from '../platform/clock.ts';
+import type { Appender, PendingBatch } from './appender.ts';
+import { batchLength } from './batch-header.ts';
+import type { CommitGovernor } from './governor.ts';
+import type { RingState } from './ring-state.ts';
+import { placeOf } from './segment.ts';
+import { encodeSummary } from './summary.ts';
+import type { DurabilityWaiter } from './types.ts';
+
+const FIRST_RETRY_MS = 1_000;
+const MAX_RETRY_MS = 30_000;
+
+export interface CommitterOptions {
+  readonly state: RingState;
+  readonly appender: Appender;
+  readonly governor: CommitGovernor;
+  readonly maxCommitWindowMs: number;
+  /** Called after each batch, and when writing fails or works again. */
+  readonly onChange: () => void;
+}
+
+/**
+ * Writes batches one at a time and releases who waits for them.
+ *
+ * Invariants: at most one write is in flight, summaries included; a waiter is told only after the
+ * synced write of every record appended before it asked; a failed write is never repeated in place.
+ */
+export class Committer {
+  /** Set from the second failed write in a row until one succeeds. */
+  failure: Error | undefined;
+
+  readonly #state: RingState;
+  readonly #appender: Appender;
+  readonly #governor: CommitGovernor;
+  readonly #maxCommitWindowMs: number;
+  readonly #onChange: () => void;
+  #inFlight: PendingBatch | undefined;
+  #busy = false;
+  #stopped = false;
+  /** Something in the open batch does not ride, or must not wait any longer. */
+  #due = false;
+  #turnScheduled = false;
+  #windowTimer: Timer | undefined;
+  #governorTimer: Timer | undefined;
+  #retryTimer: Timer | undefined;
+  #openedMs = 0;
+  #failures = 0;
+  #suspectSlot: number | undefined;
+  #idleWaiters: (() => void)[] = [];
+
+  constructor(options: CommitterOptions) {
+    this.#state = options.state;
+    this.#appender = options.appender;
+    this.#governor = options.governor;
+    this.#maxCommitWindowMs = options.maxCommitWindowMs;
+    this.#onChange = options.onChange;
+  }
+
+  /** Everything appended so far is on flash. */
+  get isClean(): boolean {
+    return this.#inFlight === undefined && this.#appender.closed.length === 0 && !this.#appender.hasOpen;
+  }
+
+  /** To be called after each append. */
+  appended(rides: boolean): void {
+    if (!rides) {
+      this.#due = true;
+      this.#scheduleTurn();
+    } else if (!this.#due && this.#windowTimer === undefined) {
+      this.#windowTimer = this.#state.clock.after(this.#maxCommitWindowMs, this.#windowEnded);
+    }
+    if (this.#appender.closed.length > 0) this.#scheduleTurn();
+  }
+
+  whenDurable(waiter: DurabilityWaiter): void {
+    if (this.isClean) {
+      waiter.onDurable(this.#state.durableSequence);
+      return;
+    }
+    this.#lastPending().waiters.push(waiter);
+  }
+
+  /** Commits all that is open. Resolves when it is durable. */
+  flush(): Promise<void> {
+    if (this.isClean) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.whenDurable({ onDurable: () => resolve() });
+      this.#due = true;
+      this.#pump();
+    });
+  }
+
+  /**
+   * Writes what is closed, for a ring that is being opened: false where that failed twice, after
+   * which nothing more is tried.
+   */
+  async commitNow(): Promise<boolean> {
+    this.#pump();
+    while (!this.isClean && this.failure === undefined) {
+      await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    }
+    if (this.failure === undefined) return true;
+    await this.stop();
+    return false;
+  }
+
+  /** Writes nothing more once what is in flight has returned. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#windowTimer?.cancel();
+    this.#governorTimer?.cancel();
+    this.#retryTimer?.cancel();
+    if (this.#busy) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+  }
+
+  #lastPending(): { waiters: DurabilityWaiter[] } {
+    const appender = this.#appender;
+    const last = appender.hasOpen ? appender.openBatch : appender.closed.at(-1)?.writer;
+    const pending = last ?? this.#inFlight?.writer;
+    assert(pending !== undefined, 'nothing is pending after all');
+    return pending;
+  }
+
+  #scheduleTurn(): void {
+    if (this.#turnScheduled || this.#busy) return;
+    this.#turnScheduled = true;
+    this.#openedMs = this.#appender.nowMs();
+    this.#state.clock.atTurnEnd(this.#turnEnded);
+  }
+
+  readonly #turnEnded = (): void => {
+    this.#turnScheduled = false;
+    this.#pump();
+  };
+
+  readonly #windowEnded = (): void => {
+    this.#windowTimer = undefined;
+    this.#due = true;
+    this.#pump();
+  };
+
+  readonly #governorEnded = (): void => {
+    this.#governorTimer = undefined;
+    this.#pump();
+  };
+
+  #pump(): void {
+    if (this.#busy || this.#stopped || this.#retryTimer !== undefined) return;
+    if (this.#summaryIsDue()) {
+      this.#busy = true;
+      void this.#writeSummary();
+      return;
+    }
+    const batch = this.#nextBatch();
+    if (batch === undefined) return;
+    this.#busy = true;
+    this.#inFlight = batch;
+    void this.#commit(batch);
+  }
+
+  #nextBatch(): PendingBatch | undefined {
+    const appender = this.#appender;
+    if (appender.closed.length === 0 && appender.hasOpen && this.#mayCommit()) {
+      appender.close();
+      this.#due = false;
+      this.#windowTimer?.cancel();
+      this.#windowTimer = undefined;
+    }
+    return appender.closed.shift();
+  }
+
+  #mayCommit(): boolean {
+    if (!this.#due) return false;
+    const ageMs = this.#appender.nowMs() - this.#openedMs;
+    const bodyBytes = this.#appender.openBytes;
+    const delayMs = this.#governor.delayMs({ bodyBytes, ageMs });
+    if (delayMs <= 0) return true;
+    this.#governorTimer ??= this.#state.clock.after(delayMs, this.#governorEnded);
+    return false;
+  }
+
+  async #commit(batch: PendingBatch): Promise<void> {
+    const { writer, active } = batch;
+    const { header } = writer;
+    assert(header !== undefined, 'a batch was not sealed');
+    const offset = header.position + batchLength(header) - writer.sealed.length;
+    try {
+      await this.#state.files.writeDurable(active.segment.slot, offset, writer.sealed);
+    } catch (error) {
+      this.#failed(batch, toError(error));
+      return;
+    }
+    this.#succeeded();
+    this.#release(batch);
+    this.#idle();
+  }
+
+  #release({ writer, active }: PendingBatch): void {
+    const state = this.#state;
+    const { header } = writer;
+    assert(header !== undefined, 'a batch was not sealed');
+    this.#inFlight = undefined;
+    this.#meter(writer.sealed.length);
+    state.counters.commits++;
+    active.segment.addBatch(placeOf(header, batchLength(header)), header.headerCrc);
+    const key = active.segment.epoch;
+    state.cache.putBatch(key, header.position, { header, body: writer.body.slice() });
+    state.durableSequence = Math.max(
+      state.durableSequence,
+      header.firstSequence + header.freshCount - 1,
+    );
+    for (const run of [...writer.runs, ...writer.carried]) {
+      active.segment.extentOf(run.partitionId).bytes += run.bytes;
+      run.partition.bytes += run.bytes;
+    }
+    this.#appender.pendingBytes -= writer.payloadBytes;
+    for (const run of writer.runs) run.partition.becomeDurable(run.firstOffset + run.count);
+    for (const waiter of writer.waiters) waiter.onDurable(state.durableSequence);
+    this.#appender.recycle(writer);
+  }
+
+  // A summary follows the first batch of the next segment: its header names where this one ended.
+  #summaryIsDue(): boolean {
+    const [sealed] = this.#appender.sealedSegments;
+    if (sealed === undefined || this.#failures > 0) return false;
+    return this.#state.segments.some(
+      ({ epoch, endOffset, startOffset }) =>
+        epoch > sealed.segment.epoch && endOffset > startOffset,
+    );
+  }
+
+  async #writeSummary(): Promise<void> {
+    const state = this.#state;
+    const active = this.#appender.sealedSegments.shift();
+    assert(active !== undefined, 'no segment waits for its summary');
+    const { segment, detail } = active;
+    const summary = encodeSummary(segment, detail, state.crc32, active.seed);
+    const fits =
+      !active.abandoned &&
+      segment.endOffset + summary.length <= state.identity.segmentSizeBytes;
+    if (segment.state === 'active') segment.state = 'sealed';
+    segment.detail = undefined;
+    state.cache.putDetail(segment.epoch, detail);
+    if (fits && segment.state !== 'free') {
+      try {
+        await state.files.writeDurable(segment.slot, segment.endOffset, summary);
+        this.#meter(summary.length);
+      } catch (error) {
+        // It is advisory: without it the next start walks the segment.
+        state.logger.warn('ring.summary_failed', { error: toError(error).message });
+      }
+    }
+    this.#idle();
+  }
+
+  #meter(byteCount: number): void {
+    this.#state.counters.flashBytes += byteCount;
+    this.#state.counters.flushes++;
+    this.#governor.spent(byteCount);
+  }
+
+  #idle(): void {
+    this.#busy = false;
+    this.#onChange();
+    this.#pump();
+    if (this.#busy) return;
+    for (const resolve of this.#idleWaiters.splice(0)) resolve();
+  }
+
+  #succeeded(): void {
+    if (this.#suspectSlot !== undefined) this.#retireSuspect(this.#suspectSlot);
+    this.#suspectSlot = undefined;
+    this.#failures = 0;
+    if (this.failure === undefined) return;
+    this.failure = undefined;
+    this.#state.logger.info('ring.device_recovered');
+  }
+
+  // That another slot took the same data is the proof that the slot, not the device, is bad.
+  #retireSuspect(slot: number): void {
+    if (this.failure !== undefined) return;
+    const retired = this.#state.slots.retire(slot);
+    this.#state.logger.warn('ring.slot_retired', { slot, retired });
+  }
+
+  #failed(batch: PendingBatch, error: Error): void {
+    const state = this.#state;
+    this.#failures++;
+    const { slot } = batch.active.segment;
+    state.logger.error('ring.write_failed', {
+      slot,
+      failures: this.#failures,
+      error: error.message,
+    });
+    if (this.#failures === 1) this.#suspectSlot = slot;
+    else this.failure = error;
+    if (this.#canEncodeAgain(batch)) {
+      this.#inFlight = undefined;
+      for (const segment of this.#appender.encodeAgain(batch)) this.#drop(segment.epoch);
+      this.#due = true;
+    } else {
+      this.#appender.closed.unshift(batch);
+      this.#inFlight = undefined;
+      this.failure = error;
+    }
+    if (this.failure !== undefined) this.#retryLater();
+    this.#idle();
+  }
+
+  #canEncodeAgain(batch: PendingBatch): boolean {
+    const waiting = [batch, ...this.#appender.closed];
+    const segments = new Set(waiting.map(({ active }) => active.segment));
+    return this.#state.slots.inHand > segments.size;
+  }
+
+  /** Forgets a segment of which nothing is on flash. */
+  #drop(epoch: number): void {
+    const { segments, slots } = this.#state;
+    const at = segments.findIndex((segment) => segment.epoch === epoch);
+    const [segment] = segments.splice(at, 1);
+    if (segment === undefined) return;
+    segment.state = 'free';
+    slots.free(segment.slot);
+  }
+
+  #retryLater(): void {
+    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** (this.#failures - 2), MAX_RETRY_MS);
+    this.#retryTimer = this.#state.clock.after(delayMs, () => {
+      this.#retryTimer = undefined;
+      this.#pump();
+    });
+  }
+}
+
+function toError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}

@@ -1,0 +1,346 @@
+import { CisternError } from '../base/errors.ts';
+import { Appender } from './appender.ts';
+import { decodeRecords, unpackBody } from './batch-reader.ts';
+import { Committer } from './commit.ts';
+import { viewOf } from './bytes.ts';
+import type { CommitGovernor } from './governor.ts';
+import { Partitions } from './partitions.ts';
+import { type Recovered, recoverRing } from './recovery.ts';
+import { RingState } from './ring-state.ts';
+import { SegmentCache } from './segment-cache.ts';
+import type { PreviousEnd } from './segment-header.ts';
+import { makeSlot, SlotFiles, slotName, slotOfName } from './slot-files.ts';
+import { Slots } from './slots.ts';
+import type { RecordView, RecoveryReport, RingOptions } from './types.ts';
+
+const CACHE_BYTES = 16 * 1024 * 1024;
+const MIN_SLOTS = 16;
+const SEGMENT_STEP_BYTES = 64 * 1024;
+/** A newest segment with less than this is copied whole, so that restarts do not eat the ring. */
+const MAX_COPIED_BYTES = 128 * 1024;
+
+const nothingBefore: PreviousEnd = {
+  epoch: 0,
+  endOffset: 0,
+  lastSequence: 0,
+  lastCrc: 0,
+  copiedFrom: 0,
+};
+
+export interface OpenedRing {
+  readonly state: RingState;
+  readonly appender: Appender;
+  readonly committer: Committer;
+  readonly recovery: RecoveryReport;
+}
+
+export interface OpenHooks {
+  readonly governor: CommitGovernor;
+  readonly onChange: () => void;
+}
+
+/** Finds or makes the slots, recovers, and writes the first batch of a new epoch. */
+export async function openParts(options: RingOptions, hooks: OpenHooks): Promise<OpenedRing> {
+  const startedMs = options.clock.monotonicMs();
+  const slotCount = checkSizes(options);
+  const names = await options.volume.list();
+  const existing = new Set(names.map(slotOfName).filter((slot) => slot !== undefined));
+  const tooMany = Math.max(-1, ...existing) + 1;
+  if (tooMany > slotCount) throw shrinks(tooMany * options.segmentSizeBytes, options.sizeBytes);
+  const files = new SlotFiles(options.volume);
+  try {
+    const { crc32, compressor, logger, segmentSizeBytes } = options;
+    const outcome = await recoverRing({
+      files,
+      slotCount: tooMany,
+      segmentSizeBytes,
+      crc32,
+      compressor,
+      logger,
+    });
+    await files.close();
+    const known = outcome.kind === 'recovered' ? outcome.ring : undefined;
+    if (known !== undefined) checkSegmentSize(known, options);
+    await completeSlots(options, slotCount, existing, outcome.kind === 'empty');
+    const base =
+      known === undefined
+        ? newState(options, files, outcome.kind === 'unreadable' ? outcome.highestEpoch : 0)
+        : recoveredState(options, files, known);
+    const parts = makeParts(options, hooks, base, known);
+    await writeFirstBatch(parts, base, known, options);
+    const recovery = reportOf(outcome.kind, known, options.clock.monotonicMs() - startedMs);
+    logger.info('ring.opened', {
+      created: recovery.created,
+      epoch: base.epoch,
+      segments: base.segments.length,
+      tornRecords: recovery.tornRecords,
+      corruptRecords: recovery.corruptRecords,
+      durationMs: recovery.durationMs,
+    });
+    if (outcome.kind === 'unreadable') logger.error('ring.unreadable', { newEpoch: base.epoch });
+    return { ...parts, state: base, recovery };
+  } catch (error) {
+    await files.close();
+    throw error;
+  }
+}
+
+function checkSizes(options: RingOptions): number {
+  const { sizeBytes, segmentSizeBytes } = options;
+  const slotCount = sizeBytes / segmentSizeBytes;
+  if (segmentSizeBytes % SEGMENT_STEP_BYTES !== 0 || !Number.isInteger(slotCount)) {
+    throw new CisternError(
+      'CONFIG_INVALID',
+      `A ring of ${sizeBytes} bytes is no whole number of segments of ${segmentSizeBytes} bytes.`,
+      { remedy: 'Set storage.segment to a multiple of 64KiB and storage.size to a multiple of it.' },
+    );
+  }
+  if (slotCount < MIN_SLOTS) {
+    throw new CisternError(
+      'CONFIG_INVALID',
+      `A ring of ${slotCount} segments is too small; it takes at least ${MIN_SLOTS}.`,
+      { remedy: 'Raise storage.size or lower storage.segment.' },
+    );
+  }
+  return slotCount;
+}
+
+function shrinks(foundBytes: number, wantedBytes: number): CisternError {
+  return new CisternError(
+    'CONFIG_INVALID',
+    `The ring has ${foundBytes} bytes and cannot shrink to ${wantedBytes}.`,
+    { remedy: `Set storage.size back to at least ${foundBytes} bytes, or choose a new storage.path.` },
+  );
+}
+
+function checkSegmentSize({ newest }: Recovered, { segmentSizeBytes }: RingOptions): void {
+  if (newest.segmentSizeBytes === segmentSizeBytes) return;
+  throw new CisternError(
+    'CONFIG_INVALID',
+    `The ring was made with segments of ${newest.segmentSizeBytes} bytes, not ${segmentSizeBytes}.`,
+    { remedy: `Set storage.segment to ${newest.segmentSizeBytes} bytes, or choose a new path.` },
+  );
+}
+
+/** Makes what is missing: a new ring, one whose making was cut short, or one that grows. */
+async function completeSlots(
+  options: RingOptions,
+  slotCount: number,
+  existing: ReadonlySet<number>,
+  isEmpty: boolean,
+): Promise<void> {
+  const { volume, segmentSizeBytes, onProgress } = options;
+  const missing: number[] = [];
+  for (let slot = 0; slot < slotCount; slot++) {
+    if (!existing.has(slot) || (await isShort(options, slot))) missing.push(slot);
+  }
+  // The last one that is there may have its length already, but not its zeros.
+  const newestSlot = Math.max(...existing);
+  if (isEmpty && existing.size > 0 && !missing.includes(newestSlot)) missing.push(newestSlot);
+  if (missing.length === 0) return;
+  const totalBytes = missing.length * segmentSizeBytes;
+  let doneBytes = 0;
+  for (const slot of missing) {
+    await makeSlot(volume, slot, segmentSizeBytes, existing.has(slot), (byteCount) => {
+      doneBytes += byteCount;
+      onProgress?.(doneBytes, totalBytes);
+    });
+  }
+  await volume.syncDirectory();
+}
+
+async function isShort({ volume, segmentSizeBytes }: RingOptions, slot: number): Promise<boolean> {
+  const file = await volume.open(slotName(slot), 'read');
+  try {
+    return (await file.size()) < segmentSizeBytes;
+  } finally {
+    await file.close();
+  }
+}
+
+function newState(options: RingOptions, files: SlotFiles, epoch: number): RingState {
+  const { random, segmentSizeBytes, sizeBytes } = options;
+  const slotCount = sizeBytes / segmentSizeBytes;
+  const slots = new Slots(slotCount, []);
+  for (let slot = 0; slot < slotCount; slot++) slots.free(slot);
+  return new RingState({
+    ...pick(options),
+    identity: {
+      ringId: random.bytes(16),
+      salt: viewOf(random.bytes(4)).getUint32(0, true),
+      segmentSizeBytes,
+      slotCount,
+      bootNumber: 1,
+    },
+    files,
+    cache: new SegmentCache(CACHE_BYTES),
+    partitions: new Partitions(),
+    slots,
+    segments: [],
+    lost: [],
+    epoch,
+    lastSequence: 0,
+    checkpointSequence: 0,
+  });
+}
+
+function recoveredState(options: RingOptions, files: SlotFiles, known: Recovered): RingState {
+  const { newest } = known;
+  const slotCount = options.sizeBytes / options.segmentSizeBytes;
+  const slots = new Slots(slotCount, known.retiredSlots);
+  const sameBoot = newest.bootId === options.clock.bootId;
+  const state = new RingState({
+    ...pick(options),
+    identity: {
+      ringId: newest.ringId,
+      salt: newest.salt,
+      segmentSizeBytes: newest.segmentSizeBytes,
+      slotCount,
+      bootNumber: newest.bootNumber + (sameBoot ? 0 : 1),
+    },
+    files,
+    cache: new SegmentCache(CACHE_BYTES),
+    partitions: known.partitions,
+    slots,
+    segments: [...known.segments],
+    lost: [...known.lost],
+    epoch: known.highestEpoch,
+    lastSequence: known.lastSequence,
+    checkpointSequence: known.checkpointSequence,
+  });
+  state.tailsJumped = known.tailUncertain;
+  state.counters.corruptRecords = known.corruptRecords;
+  const used = new Set(known.segments.map(({ slot }) => slot));
+  for (let slot = 0; slot < slotCount; slot++) if (!used.has(slot)) slots.free(slot);
+  slots.prefer(newest.nextSlot);
+  for (const [segment, detail] of known.details) state.cache.putDetail(segment.epoch, detail);
+  makeRoom(state);
+  return state;
+}
+
+function pick({ clock, crc32, compressor, logger }: RingOptions): {
+  clock: RingOptions['clock'];
+  crc32: RingOptions['crc32'];
+  compressor: RingOptions['compressor'];
+  logger: RingOptions['logger'];
+} {
+  return { clock, crc32, compressor, logger };
+}
+
+// Each restart takes a slot, and only a running ring lets slots go. After a row of crashes none may
+// be left; then the oldest segment goes that rotation would let go next, plain ones first.
+function makeRoom(state: RingState): void {
+  while (!state.slots.canOpen && state.segments.length > 1) {
+    const older = state.segments.slice(0, -1);
+    const victim = older.find(({ flags }) => flags === 0) ?? older[0];
+    if (victim === undefined) return;
+    const { slot, epoch, flags } = victim;
+    if (flags === 0) state.logger.warn('ring.segment_dropped', { slot, epoch });
+    else state.logger.error('ring.segment_dropped', { slot, epoch, flags });
+    state.segments.splice(state.segments.indexOf(victim), 1);
+    victim.state = 'free';
+    state.slots.free(slot);
+    state.updateHeads(victim.extents.keys());
+  }
+}
+
+function makeParts(
+  options: RingOptions,
+  hooks: OpenHooks,
+  state: RingState,
+  known: Recovered | undefined,
+): { appender: Appender; committer: Committer } {
+  const appender = new Appender({
+    state,
+    compress: options.compress,
+    governorTokens: () => hooks.governor.tokens,
+    previous: known === undefined ? nothingBefore : endOfUnsealed(known),
+  });
+  const committer = new Committer({
+    state,
+    appender,
+    governor: hooks.governor,
+    maxCommitWindowMs: options.maxCommitWindowMs,
+    onChange: hooks.onChange,
+  });
+  return { appender, committer };
+}
+
+function endOfUnsealed(known: Recovered): PreviousEnd {
+  const { segment } = known.unsealed;
+  const last = known.details.get(segment)?.batches.at(-1);
+  return {
+    epoch: segment.epoch,
+    endOffset: segment.endOffset,
+    lastSequence: known.lastSequence,
+    lastCrc: segment.lastCrc,
+    copiedFrom: last?.position ?? 0,
+  };
+}
+
+/**
+ * The first batch of the new epoch. After a mere process crash the tail may exist only in the page
+ * cache, so the last batch of the unsealed segment is written again, under its own offsets and
+ * sequences; the whole segment is, where it is small, and its slot is free at once.
+ */
+async function writeFirstBatch(
+  parts: { readonly appender: Appender; readonly committer: Committer },
+  state: RingState,
+  known: Recovered | undefined,
+  options: RingOptions,
+): Promise<void> {
+  const { appender, committer } = parts;
+  const copies = known === undefined ? { records: [], whole: false } : copiesOf(known, options);
+  const old = known?.unsealed.segment;
+  if (copies.whole && old !== undefined) {
+    state.segments.splice(state.segments.indexOf(old), 1);
+    old.state = 'free';
+    for (const [id, extent] of old.extents) state.partitions.need(id).bytes -= extent.bytes;
+  }
+  const batch = appender.openEmptyBatch();
+  batch.markRecoveryCopy();
+  for (const record of copies.records) appender.carry(record);
+  appender.close();
+  const isDurable = await committer.commitNow();
+  if (!isDurable) throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
+  if (copies.whole && old !== undefined) state.slots.free(old.slot);
+  state.updateHeads(state.partitions.all.map(({ id }) => id));
+}
+
+function copiesOf(
+  known: Recovered,
+  { compressor, segmentSizeBytes }: RingOptions,
+): { records: RecordView[]; whole: boolean } {
+  const { walk, bytes, segment } = known.unsealed;
+  const sources = known.details.get(segment)?.sources ?? [];
+  const batches = walk.batches.filter(({ sound }) => sound);
+  const total = batches.reduce((sum, { header }) => sum + header.unpackedLength + 40 * header.count, 0);
+  const whole = total <= Math.min(MAX_COPIED_BYTES, segmentSizeBytes / 4);
+  const records: RecordView[] = [];
+  for (const { header } of whole ? batches : batches.slice(-1)) {
+    const at = header.position + header.headerLength;
+    try {
+      const stored = bytes.subarray(at, at + header.storedLength);
+      records.push(...decodeRecords(unpackBody(stored, header, compressor, false), header, sources));
+    } catch (error) {
+      if (!(error instanceof CisternError)) throw error;
+    }
+  }
+  return { records, whole };
+}
+
+function reportOf(
+  kind: 'recovered' | 'empty' | 'unreadable',
+  known: Recovered | undefined,
+  durationMs: number,
+): RecoveryReport {
+  return {
+    durationMs,
+    created: kind === 'empty',
+    tornRecords: known?.tornRecords ?? 0,
+    corruptRecords: known?.corruptRecords ?? 0,
+    lost: known?.lost ?? [],
+    tailUncertain: kind === 'unreadable' || (known?.tailUncertain ?? false),
+  };
+}
+

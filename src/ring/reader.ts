@@ -1,0 +1,343 @@
+import { CisternError } from '../base/errors.ts';
+import { bodyIsSound, decodeBatchHeader } from './batch-header.ts';
+import { type DecodedRecord, decodeRecords, readDefinitions, unpackBody } from './batch-reader.ts';
+import { summaryLength, decodeSummary } from './summary.ts';
+import type { CachedBatch } from './segment-cache.ts';
+import type { RingState } from './ring-state.ts';
+import { type BatchPlace, Segment, type SegmentDetail } from './segment.ts';
+import {
+  FIRST_STREAM_PARTITION_ID,
+  type ReadLimits,
+  type ReadResult,
+  type RecordView,
+  type ScanOptions,
+} from './types.ts';
+import { describe, walkBatches } from './walk.ts';
+
+/** Contiguous batches are fetched from flash together, up to this. */
+const READ_AHEAD_BYTES = 256 * 1024;
+
+/** Reads what is durable. No reader ever pins a slot: after each await it looks whether it was lapped. */
+export class Reader {
+  readonly #state: RingState;
+  readonly #loading = new Map<number, Promise<SegmentDetail | undefined>>();
+
+  constructor(state: RingState) {
+    this.#state = state;
+  }
+
+  async read(partitionId: number, fromOffset: number, limits: ReadLimits): Promise<ReadResult> {
+    const partition = this.#state.partitions.need(partitionId);
+    const records: RecordView[] = [];
+    let bytes = 0;
+    let next = fromOffset;
+    let lapped = 0;
+    let damaged = 0;
+    for (;;) {
+      if (next < partition.headOffset) {
+        lapped += partition.headOffset - next;
+        next = partition.headOffset;
+      }
+      const window = this.#windowAt(partitionId, next);
+      if (window === undefined) break;
+      damaged += this.#holes(partitionId, next, window.first);
+      next = window.first;
+      const found = await this.#collect(partitionId, window, next, limits.maxBytes);
+      if (found === undefined) continue;
+      let isFull = false;
+      for (const record of found.records) {
+        const size = record.attributes.length + record.payload.length;
+        const tooMuch = records.length >= limits.maxRecords || bytes + size > limits.maxBytes;
+        isFull = tooMuch && records.length > 0;
+        if (isFull) break;
+        damaged += this.#holes(partitionId, next, record.offset);
+        records.push(record);
+        bytes += size;
+        next = record.offset + 1;
+      }
+      if (isFull || records.length >= limits.maxRecords) {
+        return { records, nextOffset: next, lapped, damaged };
+      }
+      const end = found.through + 1;
+      damaged += this.#holes(partitionId, next, end);
+      next = Math.max(next, end);
+    }
+    if (next < partition.durableOffset) {
+      damaged += this.#holes(partitionId, next, partition.durableOffset);
+      next = partition.durableOffset;
+    }
+    return { records, nextOffset: next, lapped, damaged };
+  }
+
+  async readAt(partitionId: number, offset: number): Promise<RecordView | undefined> {
+    const partition = this.#state.partitions.get(partitionId);
+    if (partition === undefined || offset >= partition.durableOffset) return undefined;
+    const result = await this.read(partitionId, offset, { maxRecords: 1, maxBytes: 1 });
+    const [record] = result.records;
+    return record?.offset === offset ? record : undefined;
+  }
+
+  async *scan(options: ScanOptions): AsyncGenerator<readonly RecordView[]> {
+    const toSequence = options.toSequence ?? this.#state.durableSequence + 1;
+    const anyFlag = options.anyFlag ?? 0;
+    const wanted = (record: RecordView): boolean =>
+      record.sequence >= options.fromSequence && record.sequence < toSequence;
+    const plan = this.#state.segments.map((segment) => ({ segment, end: segment.endOffset }));
+    for (const { segment, end } of plan) {
+      if (anyFlag !== 0 && (segment.flags & anyFlag) === 0) continue;
+      if (!segment.hasCarried && segment.lastSequence < options.fromSequence) continue;
+      const detail = await this.detailOf(segment);
+      if (detail === undefined || !wantsAnyTopic(detail, options.wantsTopic)) continue;
+      for (const place of detail.batches.filter((batch) => batch.position < end)) {
+        if (anyFlag !== 0 && (place.flags & anyFlag) === 0) continue;
+        if (!mayHold(place, options.fromSequence, toSequence)) continue;
+        const records = await this.recordsOf(segment, detail, place);
+        const picked = records?.filter(wanted) ?? [];
+        if (picked.length > 0) yield picked;
+      }
+    }
+  }
+
+  /** Undefined where the segment was let go meanwhile, or cannot be read. */
+  detailOf(segment: Segment): Promise<SegmentDetail | undefined> {
+    const known = segment.detail ?? this.#state.cache.detail(segment.epoch);
+    if (known !== undefined) return Promise.resolve(known);
+    let loading = this.#loading.get(segment.epoch);
+    if (loading === undefined) {
+      loading = this.#loadDetail(segment).finally(() => this.#loading.delete(segment.epoch));
+      this.#loading.set(segment.epoch, loading);
+    }
+    return loading;
+  }
+
+  /** Undefined where the batch is damaged (counted) or was overwritten meanwhile. */
+  async recordsOf(
+    segment: Segment,
+    detail: SegmentDetail,
+    place: BatchPlace,
+  ): Promise<DecodedRecord[] | undefined> {
+    const batch = await this.#batchAt(segment, detail, place);
+    if (batch === undefined) return undefined;
+    return decodeRecords(batch.body, batch.header, detail.sources);
+  }
+
+  /** Where the next record at or after `offset` may lie, and how far that segment goes. */
+  #windowAt(
+    partitionId: number,
+    offset: number,
+  ): { readonly first: number; readonly last: number } | undefined {
+    let first = Infinity;
+    let last = -1;
+    for (const segment of this.#state.segments) {
+      const extent = segment.extents.get(partitionId);
+      const start = extent?.startFrom(offset) ?? Infinity;
+      if (extent === undefined || start >= first) continue;
+      first = start;
+      const isFresh = start >= extent.firstOffset && start <= extent.lastOffset;
+      last = isFresh ? extent.lastOffset : extent.carriedLast;
+    }
+    return first === Infinity ? undefined : { first, last };
+  }
+
+  /**
+   * The records of one partition in a window of offsets, in order. Of two copies of one offset that
+   * of the higher epoch wins. Undefined where a segment was let go meanwhile.
+   */
+  async #collect(
+    partitionId: number,
+    window: { readonly last: number },
+    fromOffset: number,
+    wantedBytes: number,
+  ): Promise<{ records: RecordView[]; through: number } | undefined> {
+    const { durableOffset } = this.#state.partitions.need(partitionId);
+    const last = Math.min(window.last, durableOffset - 1);
+    const sources: { segment: Segment; detail: SegmentDetail; place: BatchPlace; first: number }[] =
+      [];
+    for (const segment of [...this.#state.segments]) {
+      const start = segment.extents.get(partitionId)?.startFrom(fromOffset) ?? Infinity;
+      if (start > last) continue;
+      const detail = await this.detailOf(segment);
+      if (segment.state === 'free') return undefined;
+      for (const place of detail?.batches ?? []) {
+        const first = firstIn(place, partitionId, fromOffset);
+        if (detail !== undefined && first <= last) sources.push({ segment, detail, place, first });
+      }
+    }
+    sources.sort((a, b) => a.first - b.first || a.segment.epoch - b.segment.epoch);
+    const byOffset = new Map<number, RecordView>();
+    let isSorted = true;
+    let highest = -1;
+    let bytes = 0;
+    let through = last;
+    for (const { segment, detail, place, first } of sources) {
+      // Enough for one answer; the rest of the window is asked for again.
+      if (bytes > wantedBytes && first > highest) {
+        through = first - 1;
+        break;
+      }
+      const records = await this.recordsOf(segment, detail, place);
+      if (segment.state === 'free') return undefined;
+      for (const record of records ?? []) {
+        if (record.partitionId !== partitionId) continue;
+        if (record.offset < fromOffset || record.offset > last) continue;
+        if (record.offset <= highest) isSorted = false;
+        highest = Math.max(highest, record.offset);
+        byOffset.set(record.offset, record);
+        bytes += record.payload.length;
+      }
+    }
+    const records = [...byOffset.values()];
+    if (!isSorted) records.sort((a, b) => a.offset - b.offset);
+    return { records, through };
+  }
+
+  // In a stream's partition every hole is damage. In the partitions that are compacted, holes are
+  // what was let go, so only what is known to be lost counts.
+  #holes(partitionId: number, from: number, to: number): number {
+    if (to <= from) return 0;
+    if (partitionId >= FIRST_STREAM_PARTITION_ID) return to - from;
+    let count = 0;
+    for (const range of this.#state.lost) {
+      if (range.partitionId !== partitionId) continue;
+      const end = Math.min(to, range.firstOffset + range.count);
+      count += Math.max(0, end - Math.max(from, range.firstOffset));
+    }
+    return count;
+  }
+
+  async #loadDetail(segment: Segment): Promise<SegmentDetail | undefined> {
+    const detail = (await this.#loadSummary(segment)) ?? (await this.#walkFor(segment));
+    if (segment.state === 'free') return undefined;
+    this.#state.cache.putDetail(segment.epoch, detail);
+    return detail;
+  }
+
+  async #loadSummary(segment: Segment): Promise<SegmentDetail | undefined> {
+    const { files, crc32, identity } = this.#state;
+    const room = identity.segmentSizeBytes - segment.endOffset;
+    if (room <= 0) return undefined;
+    const seed = this.#state.seedOf(segment.epoch);
+    let bytes = new Uint8Array(Math.min(room, 16_384));
+    await files.read(segment.slot, segment.endOffset, bytes);
+    const length = summaryLength(bytes);
+    if (length > bytes.length && length <= room) {
+      bytes = new Uint8Array(length);
+      await files.read(segment.slot, segment.endOffset, bytes);
+    }
+    return decodeSummary(bytes, segment.slot, segment.epoch, crc32, seed)?.detail;
+  }
+
+  async #walkFor(segment: Segment): Promise<SegmentDetail> {
+    const { files, crc32, compressor } = this.#state;
+    const bytes = new Uint8Array(segment.endOffset);
+    await files.read(segment.slot, 0, bytes);
+    const { startOffset, endOffset, epoch } = segment;
+    const seed = this.#state.seedOf(epoch);
+    const walk = walkBatches(bytes, startOffset, endOffset, epoch, crc32, seed);
+    const detail: SegmentDetail = { batches: [], sources: [undefined] };
+    const scratch = new Segment(segment.slot, epoch, startOffset);
+    describe(walk.batches, detail, { bytes, segment: scratch, compressor });
+    return detail;
+  }
+
+  async #batchAt(
+    segment: Segment,
+    detail: SegmentDetail,
+    place: BatchPlace,
+  ): Promise<CachedBatch | undefined> {
+    const { cache } = this.#state;
+    const known = cache.batch(segment.epoch, place.position);
+    if (known !== undefined) return known;
+    const run = contiguousFrom(detail, place);
+    const length = run.reduce((sum, batch) => sum + batch.lengthBytes, 0);
+    const bytes = new Uint8Array(length);
+    await this.#state.files.read(segment.slot, place.position, bytes);
+    if (segment.state === 'free') return undefined;
+    let first: CachedBatch | undefined;
+    for (const batch of run) {
+      const read = this.#unpack(bytes, batch.position - place.position, batch.position, segment);
+      if (batch === place) first = read;
+      if (read === undefined) continue;
+      readDefinitions(read.body, read.header, detail.sources);
+      cache.putBatch(segment.epoch, batch.position, read);
+    }
+    if (first === undefined) this.#noteDamage(place);
+    return first;
+  }
+
+  #unpack(
+    bytes: Uint8Array,
+    at: number,
+    position: number,
+    segment: Segment,
+  ): CachedBatch | undefined {
+    const { crc32, compressor } = this.#state;
+    const seed = this.#state.seedOf(segment.epoch);
+    const header = decodeBatchHeader(bytes, at, position, crc32, seed);
+    if (header === undefined) return undefined;
+    const bodyAt = at + header.headerLength;
+    if (!bodyIsSound(bytes, bodyAt, header, crc32, seed)) return undefined;
+    try {
+      const stored = bytes.subarray(bodyAt, bodyAt + header.storedLength);
+      return { header, body: unpackBody(stored, header, compressor, true) };
+    } catch (error) {
+      if (error instanceof CisternError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Counts a batch that went bad since the ring was opened, once. */
+  #noteDamage(place: BatchPlace): void {
+    const { lost, counters, logger } = this.#state;
+    for (const { partitionId, firstOffset, count } of place.runs) {
+      const isKnown = lost.some(
+        (range) => range.partitionId === partitionId && range.firstOffset === firstOffset,
+      );
+      if (isKnown) continue;
+      lost.push({ partitionId, firstOffset, count });
+      counters.corruptRecords += count;
+      logger.error('ring.batch_damaged', { partitionId, firstOffset, count });
+    }
+  }
+}
+
+function wantsAnyTopic(
+  detail: SegmentDetail,
+  wantsTopic: ((topic: string) => boolean) | undefined,
+): boolean {
+  if (wantsTopic === undefined) return true;
+  return detail.sources.some((source) => source !== undefined && wantsTopic(source.topic));
+}
+
+function mayHold(place: BatchPlace, fromSequence: number, toSequence: number): boolean {
+  if (place.carried.length > 0) return true;
+  const end = place.firstSequence + place.freshCount;
+  return place.freshCount > 0 && end > fromSequence && place.firstSequence < toSequence;
+}
+
+/** The lowest offset of the partition in the batch that is not below `offset`; Infinity for none. */
+function firstIn(place: BatchPlace, partitionId: number, offset: number): number {
+  let first = Infinity;
+  for (const run of place.runs) {
+    if (run.partitionId !== partitionId || run.firstOffset + run.count <= offset) continue;
+    first = Math.min(first, Math.max(run.firstOffset, offset));
+  }
+  for (const run of place.carried) {
+    if (run.partitionId !== partitionId || run.lastOffset < offset) continue;
+    first = Math.min(first, Math.max(run.firstOffset, offset));
+  }
+  return first;
+}
+
+function contiguousFrom(detail: SegmentDetail, place: BatchPlace): BatchPlace[] {
+  const run: BatchPlace[] = [];
+  let length = 0;
+  for (let at = detail.batches.indexOf(place); at < detail.batches.length; at++) {
+    const batch = detail.batches[at];
+    if (batch === undefined || batch.position !== place.position + length) break;
+    if (run.length > 0 && length + batch.lengthBytes > READ_AHEAD_BYTES) break;
+    run.push(batch);
+    length += batch.lengthBytes;
+  }
+  return run.length > 0 ? run : [place];
+}

@@ -1,0 +1,475 @@
+import { CisternError } from '../base/errors.ts';
+import type { Compressor, Crc32 } from '../platform/compression.ts';
+import type { Logger } from '../platform/logger.ts';
+import { type BatchHeader, claimedEpoch, decodeBatchHeader, looksLikeBatch } from './batch-header.ts';
+import { isZero, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
+import { Partitions } from './partitions.ts';
+import type { LostRange } from './ring-state.ts';
+import { Segment, type SegmentDetail } from './segment.ts';
+import { decodeSegmentHeader, type PreviousEnd, type SegmentHeader } from './segment-header.ts';
+import type { SlotFiles } from './slot-files.ts';
+import { decodeSummary, summaryLength } from './summary.ts';
+import { describe, type Walk, walkBatches } from './walk.ts';
+
+const SUMMARY_FIRST_READ_BYTES = 16_384;
+
+export interface RecoveryOptions {
+  readonly files: SlotFiles;
+  readonly slotCount: number;
+  readonly segmentSizeBytes: number;
+  readonly crc32: Crc32;
+  readonly compressor: Compressor;
+  readonly logger: Logger;
+}
+
+/** What the flash says. Nothing has been written yet. */
+export interface Recovered {
+  /** By rising epoch. */
+  readonly segments: Segment[];
+  readonly details: ReadonlyMap<Segment, SegmentDetail>;
+  readonly partitions: Partitions;
+  readonly newest: SegmentHeader;
+  /** Its batches are appended again before serving. */
+  readonly unsealed: { readonly segment: Segment; readonly walk: Walk; readonly bytes: Uint8Array };
+  /** The highest seen anywhere, void ones included. */
+  readonly highestEpoch: number;
+  readonly lastSequence: number;
+  readonly checkpointSequence: number;
+  readonly retiredSlots: readonly number[];
+  readonly tornRecords: number;
+  readonly corruptRecords: number;
+  readonly lost: LostRange[];
+  readonly tailUncertain: boolean;
+}
+
+export type RecoveryOutcome =
+  | { readonly kind: 'recovered'; readonly ring: Recovered }
+  /** Every slot is zero. */
+  | { readonly kind: 'empty' }
+  /** There was something, and no header of it can be read. */
+  | { readonly kind: 'unreadable'; readonly highestEpoch: number };
+
+type FirstPage =
+  | { readonly kind: 'header'; readonly header: SegmentHeader; readonly lengthBytes: number }
+  | { readonly kind: 'zero' }
+  | { readonly kind: 'damaged' };
+
+interface Candidate {
+  readonly slot: number;
+  readonly epoch: number;
+  /** Undefined where its pages are damaged; the batches are found page by page. */
+  readonly header: SegmentHeader | undefined;
+  readonly startOffset: number;
+}
+
+/** Reads a ring. No damage makes it throw; only a format that is too new does. */
+export async function recoverRing(options: RecoveryOptions): Promise<RecoveryOutcome> {
+  const recovery = new Recovery(options);
+  return recovery.run();
+}
+
+class Recovery {
+  readonly #options: RecoveryOptions;
+  readonly #partitions = new Partitions();
+  readonly #lost: LostRange[] = [];
+  readonly #tails = new Map<number, number>();
+  readonly #details = new Map<Segment, SegmentDetail>();
+  #salt = 0;
+  #highestEpoch = 0;
+  #lastSequence = 0;
+  #corruptRecords = 0;
+  #tornRecords = 0;
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options;
+  }
+
+  async run(): Promise<RecoveryOutcome> {
+    const pages = await this.#readFirstPages();
+    const headers: Candidate[] = [];
+    const damagedSlots: number[] = [];
+    pages.forEach((page, slot) => {
+      if (page.kind === 'damaged') damagedSlots.push(slot);
+      if (page.kind !== 'header') return;
+      const { header, lengthBytes: startOffset } = page;
+      headers.push({ slot, epoch: header.epoch, header, startOffset });
+    });
+    headers.sort((a, b) => b.epoch - a.epoch);
+    const [first] = headers;
+    if (first?.header === undefined) {
+      // A cut while the ring was made leaves no more than the first batch, and that one is empty.
+      const { highestEpoch, batches } = await this.#claimedEpochs(damagedSlots);
+      return batches <= 1 ? { kind: 'empty' } : { kind: 'unreadable', highestEpoch };
+    }
+    const ours = headers.filter(({ header }) => sameRing(header, first.header));
+    this.#salt = first.header.salt;
+    for (const { header } of ours) if (header !== undefined) this.#noteHeader(header);
+    return { kind: 'recovered', ring: await this.#build(ours, damagedSlots) };
+  }
+
+  async #build(headers: readonly Candidate[], damagedSlots: readonly number[]): Promise<Recovered> {
+    const top = headers[0]?.header;
+    if (top === undefined) throw unreadable();
+    const named = new Set(headers.map(({ header }) => header?.nextSlot ?? -1).slice(0, 2));
+    const scanned = await this.#scanFor([...damagedSlots, ...named], headers);
+    const candidates = [...headers, ...scanned].sort((a, b) => b.epoch - a.epoch);
+    const unsealed = await this.#findUnsealed(candidates);
+    const { candidate, walk, bytes } = unsealed;
+    // A segment that lost its header is described by the newest header before it.
+    const newest =
+      candidate.header ?? headers.find(({ epoch }) => epoch < candidate.epoch)?.header ?? top;
+    const live = this.#liveBefore(candidate, newest, candidates);
+
+    const segments: Segment[] = [];
+    let successor: PreviousEnd | undefined = candidate.header?.previous;
+    for (const entry of [...live].sort((a, b) => b.epoch - a.epoch)) {
+      segments.unshift(await this.#loadSealed(entry, successor));
+      successor = entry.header?.previous;
+    }
+    const last = this.#describeUnsealed(candidate, walk, bytes);
+    segments.push(last);
+    this.#dropCopied(segments, candidates);
+    for (const segment of segments) this.#noteSegment(segment);
+
+    const tailUncertain = walk.damaged.length > 0 || candidate.header === undefined;
+    if (tailUncertain) this.#jumpTails();
+    this.#settlePartitions(segments, newest);
+    return {
+      segments,
+      details: this.#details,
+      partitions: this.#partitions,
+      newest,
+      unsealed: { segment: last, walk, bytes },
+      highestEpoch: this.#highestEpoch,
+      lastSequence: this.#lastSequence,
+      checkpointSequence: newest.checkpointSequence,
+      retiredSlots: newest.retiredSlots,
+      tornRecords: this.#tornRecords,
+      corruptRecords: this.#corruptRecords,
+      lost: this.#lost,
+      tailUncertain,
+    };
+  }
+
+  async #readFirstPages(): Promise<FirstPage[]> {
+    const pages: FirstPage[] = [];
+    for (let slot = 0; slot < this.#options.slotCount; slot++) {
+      pages.push(await this.#readFirstPage(slot));
+    }
+    return pages;
+  }
+
+  async #readFirstPage(slot: number): Promise<FirstPage> {
+    const { crc32, segmentSizeBytes } = this.#options;
+    let bytes = await this.#read(slot, 0, PAGE_BYTES);
+    if (bytes === undefined) return { kind: 'damaged' };
+    let read = decodeSegmentHeader(bytes, crc32);
+    if (read.kind === 'longer' && read.lengthBytes <= segmentSizeBytes) {
+      bytes = (await this.#read(slot, 0, read.lengthBytes)) ?? bytes;
+      read = decodeSegmentHeader(bytes, crc32);
+    }
+    if (read.kind === 'valid' && read.header.slot === slot) {
+      return { kind: 'header', header: read.header, lengthBytes: read.lengthBytes };
+    }
+    return isZero(bytes) ? { kind: 'zero' } : { kind: 'damaged' };
+  }
+
+  /** Undefined where the device refuses to read there, which is one more kind of damage. */
+  async #read(slot: number, offset: number, length: number): Promise<Uint8Array | undefined> {
+    const bytes = new Uint8Array(length);
+    try {
+      await this.#options.files.read(slot, offset, bytes);
+      return bytes;
+    } catch (error) {
+      if (!(error instanceof CisternError)) throw error;
+      this.#options.logger.error('ring.read_failed', { slot, offset, error: error.message });
+      return undefined;
+    }
+  }
+
+  async #readSlot(slot: number): Promise<Uint8Array> {
+    const { segmentSizeBytes } = this.#options;
+    const whole = await this.#read(slot, 0, segmentSizeBytes);
+    if (whole !== undefined) return whole;
+    const bytes = new Uint8Array(segmentSizeBytes);
+    for (let offset = 0; offset < segmentSizeBytes; offset += PAGE_BYTES) {
+      const page = await this.#read(slot, offset, PAGE_BYTES);
+      if (page !== undefined) bytes.set(page, offset);
+    }
+    return bytes;
+  }
+
+  #noteHeader(header: SegmentHeader): void {
+    this.#highestEpoch = Math.max(this.#highestEpoch, header.epoch);
+    this.#lastSequence = Math.max(this.#lastSequence, header.previous.lastSequence);
+    this.#lastSequence = Math.max(this.#lastSequence, header.checkpointSequence);
+    for (const partition of header.partitions) {
+      this.#partitions.define(partition);
+      this.#raiseTail(partition.id, partition.tailOffset);
+    }
+    this.#partitions.nextId = Math.max(this.#partitions.nextId, header.nextPartitionId);
+  }
+
+  #raiseTail(partitionId: number, offset: number): void {
+    this.#tails.set(partitionId, Math.max(this.#tails.get(partitionId) ?? 0, offset));
+  }
+
+  // The slot that the newest header names is where newer data lies if its first page was damaged.
+  // Of what is found only the epochs that no header knows yet count, or the one that the live table
+  // has for that slot: last lap's batches must not rise again.
+  async #scanFor(slots: Iterable<number>, headers: readonly Candidate[]): Promise<Candidate[]> {
+    const newest = headers[0];
+    const found: Candidate[] = [];
+    for (const slot of new Set(slots)) {
+      if (slot < 0 || slot >= this.#options.slotCount) continue;
+      const bytes = await this.#readSlot(slot);
+      const tabled = newest?.header?.live.find((entry) => entry.slot === slot)?.epoch;
+      const known = headers.find((entry) => entry.slot === slot)?.epoch;
+      const best = this.#bestIn(bytes, newest?.epoch ?? 0, known === undefined ? tabled : undefined);
+      if (best === undefined) continue;
+      this.#highestEpoch = Math.max(this.#highestEpoch, best.epoch);
+      found.push({ slot, epoch: best.epoch, header: undefined, startOffset: best.startOffset });
+    }
+    return found;
+  }
+
+  #bestIn(
+    bytes: Uint8Array,
+    aboveEpoch: number,
+    tabledEpoch: number | undefined,
+  ): { epoch: number; startOffset: number } | undefined {
+    let best: { epoch: number; startOffset: number } | undefined;
+    for (let at = PAGE_BYTES; at + PAGE_BYTES <= bytes.length; at += PAGE_BYTES) {
+      const header = this.#batchAt(bytes, at);
+      if (header === undefined) continue;
+      const { epoch } = header;
+      this.#highestEpoch = Math.max(this.#highestEpoch, epoch);
+      if (epoch <= aboveEpoch && epoch !== tabledEpoch) continue;
+      if (best === undefined || epoch > best.epoch) best = { epoch, startOffset: at };
+    }
+    return best;
+  }
+
+  #batchAt(bytes: Uint8Array, at: number): BatchHeader | undefined {
+    if (!looksLikeBatch(bytes, at)) return undefined;
+    const { crc32 } = this.#options;
+    const seed = segmentSeed(crc32, this.#salt, claimedEpoch(bytes, at));
+    return decodeBatchHeader(bytes, at, at, crc32, seed);
+  }
+
+  async #claimedEpochs(
+    slots: readonly number[],
+  ): Promise<{ highestEpoch: number; batches: number }> {
+    let highestEpoch = 0;
+    let batches = 0;
+    for (const slot of slots) {
+      const bytes = await this.#readSlot(slot);
+      for (let at = 0; at + PAGE_BYTES <= bytes.length; at += PAGE_BYTES) {
+        if (!looksLikeBatch(bytes, at)) continue;
+        batches++;
+        const epoch = claimedEpoch(bytes, at);
+        if (epoch < 2 ** 32) highestEpoch = Math.max(highestEpoch, epoch);
+      }
+    }
+    return { highestEpoch, batches };
+  }
+
+  // A header is written together with its first batch, so a cut between the two leaves a segment
+  // that is valid and empty. It proves nothing, not even which slots were let go: walk back past it.
+  async #findUnsealed(
+    candidates: readonly Candidate[],
+  ): Promise<{ candidate: Candidate; walk: Walk; bytes: Uint8Array }> {
+    let fallback: { candidate: Candidate; walk: Walk; bytes: Uint8Array } | undefined;
+    for (const candidate of candidates) {
+      const bytes = await this.#readSlot(candidate.slot);
+      const walk = this.#walk(bytes, candidate, bytes.length);
+      const found = { candidate, walk, bytes };
+      for (const { header, sound } of walk.batches) if (!sound) this.#tornIn(header, walk);
+      if (walk.batches.some(({ sound }) => sound)) return found;
+      fallback ??= found;
+    }
+    if (fallback === undefined) throw unreadable();
+    return fallback;
+  }
+
+  #tornIn(header: BatchHeader, walk: Walk): void {
+    const isTorn = walk.torn.some(({ position }) => position === header.position);
+    if (isTorn) this.#tornRecords += header.freshCount;
+  }
+
+  #walk(bytes: Uint8Array, candidate: Candidate, endOffset: number): Walk {
+    const { crc32 } = this.#options;
+    const { startOffset, epoch } = candidate;
+    const seed = segmentSeed(crc32, this.#salt, epoch);
+    return walkBatches(bytes, startOffset, endOffset, epoch, crc32, seed);
+  }
+
+  #liveBefore(
+    newest: Candidate,
+    header: SegmentHeader,
+    candidates: readonly Candidate[],
+  ): Candidate[] {
+    const live: Candidate[] = [];
+    const tabled = new Map(header.live.map(({ slot, epoch }) => [slot, epoch]));
+    for (const candidate of candidates) {
+      if (candidate.epoch >= newest.epoch || candidate.slot === newest.slot) continue;
+      const isTabled = tabled.get(candidate.slot) === candidate.epoch;
+      const isNewer = newest.header === undefined && candidate.epoch > header.epoch;
+      if (isTabled || isNewer) live.push(candidate);
+    }
+    const found = new Set(live.map(({ epoch }) => epoch));
+    for (const { slot, epoch } of header.live) {
+      if (found.has(epoch) || epoch === newest.epoch) continue;
+      this.#options.logger.error('ring.segment_lost', { slot, epoch });
+    }
+    return live;
+  }
+
+  async #loadSealed(candidate: Candidate, successor: PreviousEnd | undefined): Promise<Segment> {
+    const isNamed = successor?.epoch === candidate.epoch;
+    const endOffset = isNamed ? successor.endOffset : undefined;
+    if (endOffset !== undefined) {
+      const summarized = await this.#loadSummary(candidate, endOffset);
+      if (summarized !== undefined) return summarized;
+    }
+    const bytes = await this.#readSlot(candidate.slot);
+    const walk = this.#walk(bytes, candidate, endOffset ?? bytes.length);
+    const segment = new Segment(candidate.slot, candidate.epoch, candidate.startOffset);
+    segment.endOffset = endOffset ?? walk.endOffset;
+    this.#describe(segment, walk, bytes);
+    this.#noteDamage(candidate, walk, endOffset !== undefined);
+    segment.state = 'sealed';
+    return segment;
+  }
+
+  async #loadSummary(candidate: Candidate, endOffset: number): Promise<Segment | undefined> {
+    const { crc32, segmentSizeBytes } = this.#options;
+    const room = segmentSizeBytes - endOffset;
+    if (room < PAGE_BYTES) return undefined;
+    const seed = segmentSeed(crc32, this.#salt, candidate.epoch);
+    let bytes = await this.#read(
+      candidate.slot,
+      endOffset,
+      Math.min(room, SUMMARY_FIRST_READ_BYTES),
+    );
+    if (bytes === undefined) return undefined;
+    const length = summaryLength(bytes);
+    if (length > bytes.length && length <= room) {
+      bytes = await this.#read(candidate.slot, endOffset, length);
+    }
+    if (bytes === undefined) return undefined;
+    const decoded = decodeSummary(bytes, candidate.slot, candidate.epoch, crc32, seed);
+    return decoded?.segment.endOffset === endOffset ? decoded.segment : undefined;
+  }
+
+  #describeUnsealed(candidate: Candidate, walk: Walk, bytes: Uint8Array): Segment {
+    const segment = new Segment(candidate.slot, candidate.epoch, candidate.startOffset);
+    this.#describe(segment, walk, bytes);
+    this.#noteDamage(candidate, walk, false);
+    segment.state = 'sealed';
+    return segment;
+  }
+
+  #describe(segment: Segment, walk: Walk, bytes: Uint8Array): void {
+    const { compressor } = this.#options;
+    const detail: SegmentDetail = { batches: [], sources: [undefined] };
+    const undecodable = describe(walk.batches, detail, { bytes, segment, compressor });
+    for (const header of undecodable) this.#lose(header);
+    for (const { header } of walk.batches) this.#noteBatch(header);
+    this.#details.set(segment, detail);
+  }
+
+  #noteBatch(header: BatchHeader): void {
+    const last = header.firstSequence + header.freshCount - 1;
+    this.#lastSequence = Math.max(this.#lastSequence, last);
+    for (const definition of header.partitions) this.#partitions.define(definition);
+  }
+
+  #noteDamage(candidate: Candidate, walk: Walk, endIsKnown: boolean): void {
+    const bad = endIsKnown ? [...walk.damaged, ...walk.torn] : walk.damaged;
+    if (bad.length === 0) return;
+    const { slot, epoch } = candidate;
+    this.#options.logger.error('ring.damage_found', { slot, epoch, places: bad.length });
+    for (const { header } of bad) if (header !== undefined) this.#lose(header);
+    if (bad.some(({ header }) => header === undefined)) this.#loseGaps(candidate, walk);
+  }
+
+  #lose(header: BatchHeader): void {
+    this.#corruptRecords += header.freshCount;
+    this.#lost.push(...header.runs);
+  }
+
+  // A batch whose header is gone too is known only by the offsets missing between its neighbours.
+  #loseGaps(candidate: Candidate, walk: Walk): void {
+    const expected = new Map<number, number>();
+    for (const { id, tailOffset } of candidate.header?.partitions ?? []) expected.set(id, tailOffset);
+    for (const { header } of walk.batches) {
+      for (const { partitionId, firstOffset, count } of header.runs) {
+        const from = expected.get(partitionId) ?? firstOffset;
+        if (firstOffset > from) {
+          this.#lost.push({ partitionId, firstOffset: from, count: firstOffset - from });
+          this.#corruptRecords += firstOffset - from;
+        }
+        expected.set(partitionId, firstOffset + count);
+      }
+    }
+  }
+
+  // The first batch of a segment that a restart opened is a copy of the last of the one before.
+  #dropCopied(segments: readonly Segment[], candidates: readonly Candidate[]): void {
+    for (const { header } of candidates) {
+      if (header === undefined || header.previous.copiedFrom === 0) continue;
+      const { epoch, copiedFrom } = header.previous;
+      const segment = segments.find((entry) => entry.epoch === epoch);
+      if (segment !== undefined) segment.copiedFrom = copiedFrom;
+    }
+  }
+
+  #noteSegment(segment: Segment): void {
+    this.#lastSequence = Math.max(this.#lastSequence, segment.lastSequence);
+    for (const extent of segment.extents.values()) {
+      const { partitionId, lastOffset, carriedLast } = extent;
+      if (this.#partitions.get(partitionId) === undefined) {
+        this.#partitions.define({ id: partitionId, stream: `$lost-${partitionId}`, index: 0 });
+      }
+      this.#raiseTail(partitionId, lastOffset + 1);
+      this.#raiseTail(partitionId, carriedLast + 1);
+    }
+  }
+
+  // Records may have been acknowledged that nothing tells of any more; their offsets must not be
+  // given out again.
+  #jumpTails(): void {
+    this.#lastSequence += UNCERTAIN_TAIL_JUMP;
+    for (const [id, tail] of this.#tails) this.#tails.set(id, tail + UNCERTAIN_TAIL_JUMP);
+  }
+
+  #settlePartitions(segments: readonly Segment[], newest: SegmentHeader): void {
+    for (const partition of this.#partitions.all) {
+      partition.tailOffset = this.#tails.get(partition.id) ?? 0;
+      partition.durableOffset = partition.tailOffset;
+      partition.headOffset = partition.tailOffset;
+      partition.bytes = 0;
+      for (const segment of segments) {
+        const extent = segment.extents.get(partition.id);
+        if (extent === undefined) continue;
+        partition.bytes += extent.bytes;
+        partition.headOffset = Math.min(partition.headOffset, extent.lowest);
+      }
+    }
+    for (const { id, headOffset } of newest.partitions) {
+      const partition = this.#partitions.get(id);
+      if (partition === undefined || partition.headOffset < partition.tailOffset) continue;
+      partition.headOffset = Math.max(partition.headOffset, headOffset);
+    }
+  }
+}
+
+function sameRing(a: SegmentHeader | undefined, b: SegmentHeader | undefined): boolean {
+  if (a === undefined || b === undefined || a.salt !== b.salt) return false;
+  return a.ringId.every((byte, index) => byte === b.ringId[index]);
+}
+
+function unreadable(): CisternError {
+  return new CisternError('RING_DAMAGED', 'No segment of the ring can be read.');
+}

@@ -1,0 +1,118 @@
+import type { Appender } from './appender.ts';
+import { CisternError } from '../base/errors.ts';
+import type { Committer } from './commit.ts';
+import type { Reader } from './reader.ts';
+import type { RingState } from './ring-state.ts';
+import type { Segment } from './segment.ts';
+import type { Evacuator } from './types.ts';
+
+export interface RecyclerOptions {
+  readonly state: RingState;
+  readonly appender: Appender;
+  readonly committer: Committer;
+  readonly reader: Reader;
+  readonly evacuator: Evacuator;
+  readonly freeTarget: number;
+  /** Carrying pauses while more than this waits for the device. */
+  readonly maxPendingBytes: number;
+  /** Called when a slot has become free. */
+  readonly onFree: () => void;
+}
+
+/**
+ * Keeps free slots in hand by letting the oldest segment go, one at a time.
+ *
+ * Invariant: a slot is free only when the sync of its last survivor and the checkpoint that covers
+ * its control records have both returned.
+ */
+export class Recycler {
+  readonly #options: RecyclerOptions;
+  #running: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(options: RecyclerOptions) {
+    this.#options = options;
+  }
+
+  /** Starts recycling where too few slots are free; cheap to call often. */
+  wake(): void {
+    if (this.#running !== undefined || this.#stopped || !this.#isNeeded()) return;
+    this.#running = this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#running;
+  }
+
+  #isNeeded(): boolean {
+    const { state, freeTarget } = this.#options;
+    return state.slots.inHand < freeTarget && this.#oldest() !== undefined;
+  }
+
+  #oldest(): Segment | undefined {
+    const [oldest] = this.#options.state.segments;
+    return oldest !== undefined && oldest.state !== 'active' ? oldest : undefined;
+  }
+
+  async #run(): Promise<void> {
+    const { state } = this.#options;
+    while (!this.#stopped && this.#isNeeded()) {
+      const segment = this.#oldest();
+      if (segment === undefined) return;
+      try {
+        await this.#evacuate(segment);
+      } catch (error) {
+        if (!(error instanceof CisternError)) throw error;
+        state.logger.error('ring.recycle_failed', { slot: segment.slot, error: error.message });
+        return;
+      }
+    }
+  }
+
+  async #evacuate(segment: Segment): Promise<void> {
+    const { committer, evacuator, state } = this.#options;
+    segment.state = 'evacuating';
+    // Plain records are always dropped, so a segment without flags need not even be read.
+    if (segment.flags !== 0) {
+      await this.#carrySurvivors(segment);
+      await committer.flush();
+    }
+    await evacuator.checkpoint(segment.lastSequence);
+    state.checkpointSequence = Math.max(state.checkpointSequence, segment.lastSequence);
+    this.#free(segment);
+  }
+
+  async #carrySurvivors(segment: Segment): Promise<void> {
+    const { appender, committer, evacuator, reader, maxPendingBytes } = this.#options;
+    const detail = await reader.detailOf(segment);
+    if (detail === undefined) return;
+    for (const place of detail.batches) {
+      if (place.position >= segment.copiedFrom || (place.flags & 0x0f) === 0) continue;
+      const records = (await reader.recordsOf(segment, detail, place)) ?? [];
+      for (const record of records) {
+        if (record.flags === 0 || evacuator.decide(record) === 'drop') continue;
+        appender.carry(record);
+        committer.appended(true);
+      }
+      // Carried bytes wait for the device like new ones do, but must not crowd them out.
+      if (appender.pendingBytes > maxPendingBytes) await committer.flush();
+    }
+  }
+
+  #free(segment: Segment): void {
+    const { state, onFree } = this.#options;
+    const at = state.segments.indexOf(segment);
+    state.segments.splice(at, 1);
+    segment.state = 'free';
+    for (const [id, extent] of segment.extents) {
+      const partition = state.partitions.get(id);
+      if (partition !== undefined) partition.bytes = Math.max(0, partition.bytes - extent.bytes);
+    }
+    state.slots.free(segment.slot);
+    state.updateHeads(segment.extents.keys());
+    onFree();
+  }
+}

@@ -1,0 +1,238 @@
+import { assert } from '../base/assert.ts';
+import { CisternError } from '../base/errors.ts';
+import type { Appender } from './appender.ts';
+import type { Committer } from './commit.ts';
+import { eagerGovernor } from './governor.ts';
+import { openParts, type OpenedRing } from './open.ts';
+import { Reader } from './reader.ts';
+import { Recycler } from './recycler.ts';
+import type { RingState } from './ring-state.ts';
+import {
+  type AppendRequest,
+  type DurabilityWaiter,
+  type Evacuator,
+  type PartitionInfo,
+  type ReadLimits,
+  type ReadResult,
+  RecordFlag,
+  type RecordView,
+  type RecoveryReport,
+  type Ring,
+  type RingOptions,
+  type RingStatistics,
+  type ScanOptions,
+} from './types.ts';
+
+const MAX_PENDING_BYTES = 8 * 1024 * 1024;
+/** Opening a segment takes one and names another; what is left is for a restart or two. */
+const FREE_SLOTS_TARGET = 4;
+
+/**
+ * Recovers the ring in `options.volume`, or makes one. Nothing else may use that directory; the
+ * caller sees to it. Resolves when the first batch of a new epoch is durable.
+ *
+ * Throws CONFIG_INVALID for a size that does not fit what is there, RING_FORMAT_UNKNOWN for a ring
+ * of a newer program, and DEVICE_FULL, DATA_UNWRITABLE or DEVICE_FAILED where nothing can be written.
+ * No damage makes it throw.
+ */
+export async function openRing(options: RingOptions): Promise<Ring> {
+  const changed = { fn: (): void => undefined };
+  const parts = await openParts(options, {
+    governor: eagerGovernor,
+    onChange: () => changed.fn(),
+  });
+  const ring = new OpenRing(options, parts);
+  changed.fn = () => ring.deviceChanged();
+  return ring;
+}
+
+class OpenRing implements Ring {
+  readonly recovery: RecoveryReport;
+  readonly ringId: string;
+  readonly maxRecordBytes: number;
+  readonly #state: RingState;
+  readonly #appender: Appender;
+  readonly #committer: Committer;
+  readonly #reader: Reader;
+  readonly #maxPendingBytes: number;
+  #recycler: Recycler | undefined;
+  #onAccepting: (() => void)[] = [];
+  #isClosed = false;
+
+  constructor(options: RingOptions, parts: OpenedRing) {
+    this.#state = parts.state;
+    this.#appender = parts.appender;
+    this.#committer = parts.committer;
+    this.#reader = new Reader(parts.state);
+    this.recovery = parts.recovery;
+    this.ringId = toHex(parts.state.identity.ringId);
+    this.maxRecordBytes = parts.appender.maxRecordBytes;
+    this.#maxPendingBytes = Math.min(MAX_PENDING_BYTES, options.sizeBytes / 8);
+  }
+
+  get durableSequence(): number {
+    return this.#state.durableSequence;
+  }
+
+  get lastSequence(): number {
+    return this.#state.lastSequence;
+  }
+
+  partitions(): readonly PartitionInfo[] {
+    return this.#state.partitions.all;
+  }
+
+  partition(id: number): PartitionInfo | undefined {
+    return this.#state.partitions.get(id);
+  }
+
+  ensurePartition(stream: string, index: number): PartitionInfo {
+    const known = this.#state.partitions.find(stream, index);
+    if (known !== undefined) return known;
+    const made = this.#state.partitions.make(stream, index);
+    this.#appender.announcePartition(made);
+    return made;
+  }
+
+  ensureTail(partitionId: number, offset: number): void {
+    assert(this.#recycler === undefined, 'tails are raised before start');
+    const partition = this.#state.partitions.need(partitionId);
+    if (offset <= partition.tailOffset) return;
+    if (partition.headOffset === partition.tailOffset) partition.headOffset = offset;
+    partition.tailOffset = offset;
+    partition.durableOffset = offset;
+  }
+
+  ensureSequence(sequence: number): void {
+    assert(this.#recycler === undefined, 'sequences are raised before start');
+    this.#state.lastSequence = Math.max(this.#state.lastSequence, sequence);
+    this.#state.durableSequence = Math.max(this.#state.durableSequence, sequence);
+  }
+
+  setClockTrusted(trusted: boolean): void {
+    this.#state.clockTrusted = trusted;
+  }
+
+  start(evacuator: Evacuator): void {
+    assert(this.#recycler === undefined, 'the ring was started already');
+    this.#recycler = new Recycler({
+      state: this.#state,
+      appender: this.#appender,
+      committer: this.#committer,
+      reader: this.#reader,
+      evacuator,
+      freeTarget: FREE_SLOTS_TARGET,
+      maxPendingBytes: this.#maxPendingBytes,
+      onFree: () => this.deviceChanged(),
+    });
+    this.#recycler.wake();
+  }
+
+  append(request: AppendRequest): number {
+    assert(this.#recycler !== undefined && !this.#isClosed, 'the ring is not started');
+    // A control record is small and is part of something that has begun, so it is let in as long as
+    // there is any room at all.
+    const isControl = (request.flags & RecordFlag.control) !== 0;
+    if (!isControl && !this.accepting) throw notAccepting();
+    const sequence = this.#appender.append(request);
+    this.#state.counters.payloadBytes += request.attributes.length + request.payload.length;
+    this.#committer.appended(request.rides);
+    return sequence;
+  }
+
+  get accepting(): boolean {
+    return (
+      this.#committer.failure === undefined &&
+      this.#appender.pendingBytes < this.#maxPendingBytes &&
+      this.#state.slots.canOpen
+    );
+  }
+
+  get failed(): boolean {
+    return this.#committer.failure !== undefined;
+  }
+
+  onAccepting(fn: () => void): void {
+    if (this.accepting) fn();
+    else this.#onAccepting.push(fn);
+  }
+
+  whenDurable(waiter: DurabilityWaiter): void {
+    this.#committer.whenDurable(waiter);
+  }
+
+  flush(): Promise<void> {
+    return this.#committer.flush();
+  }
+
+  read(partitionId: number, fromOffset: number, limits: ReadLimits): Promise<ReadResult> {
+    return this.#reader.read(partitionId, fromOffset, limits);
+  }
+
+  readAt(partitionId: number, offset: number): Promise<RecordView | undefined> {
+    return this.#reader.readAt(partitionId, offset);
+  }
+
+  whenReadable(partitionId: number, offset: number, fn: () => void): () => void {
+    return this.#state.partitions.need(partitionId).watch(offset, fn);
+  }
+
+  scan(options: ScanOptions): AsyncIterable<readonly RecordView[]> {
+    return this.#reader.scan(options);
+  }
+
+  bytesBetween(partitionId: number, from: number, to: number): number {
+    let bytes = 0;
+    for (const segment of this.#state.segments) {
+      const extent = segment.extents.get(partitionId);
+      if (extent === undefined || extent.count === 0) continue;
+      const first = Math.max(from, extent.firstOffset);
+      const end = Math.min(to, extent.lastOffset + 1);
+      if (end <= first) continue;
+      const span = extent.lastOffset + 1 - extent.firstOffset;
+      bytes += Math.round((extent.bytes * (end - first)) / span);
+    }
+    return bytes;
+  }
+
+  statistics(): RingStatistics {
+    const { counters, identity, segments, slots } = this.#state;
+    return {
+      ...counters,
+      ringId: this.ringId,
+      sizeBytes: identity.slotCount * identity.segmentSizeBytes,
+      usedBytes: segments.reduce((sum, segment) => sum + segment.endOffset, 0),
+      segments: segments.length,
+      epoch: this.#state.epoch,
+      retiredSlots: slots.retired.length,
+      pendingBytes: this.#appender.pendingBytes,
+      failure: this.#committer.failure,
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    await this.#recycler?.stop();
+    if (this.#committer.failure === undefined) await this.#committer.flush();
+    await this.#committer.stop();
+    await this.#state.files.close();
+  }
+
+  /** A batch returned, a slot became free, or writing failed or works again. */
+  deviceChanged(): void {
+    this.#recycler?.wake();
+    if (this.#onAccepting.length === 0 || !this.accepting) return;
+    for (const fn of this.#onAccepting.splice(0)) fn();
+  }
+}
+
+function notAccepting(): CisternError {
+  return new CisternError('RING_FULL', 'The ring takes no records until the device has caught up.', {
+    remedy: 'Wait until it accepts again.',
+  });
+}
+
+function toHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}

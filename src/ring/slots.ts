@@ -1,0 +1,85 @@
+/**
+ * Which slots are free, which is named as the next one, and which are retired.
+ *
+ * Invariants: the named slot is free; no slot is free and live at once; at most an eighth of the
+ * slots is retired.
+ */
+export class Slots {
+  readonly count: number;
+  readonly #free: number[] = [];
+  readonly #retired = new Set<number>();
+  #next: number | undefined;
+
+  constructor(count: number, retired: readonly number[]) {
+    this.count = count;
+    for (const slot of retired) this.#retired.add(slot);
+  }
+
+  /** Free slots in hand, the named one included. */
+  get inHand(): number {
+    return this.#free.length + (this.#next === undefined ? 0 : 1);
+  }
+
+  /** True where a segment can be opened and still name another slot as the next one. */
+  get canOpen(): boolean {
+    return this.#next !== undefined && this.#free.length > 0;
+  }
+
+  get retired(): readonly number[] {
+    return [...this.#retired];
+  }
+
+  get next(): number | undefined {
+    return this.#next;
+  }
+
+  isRetired(slot: number): boolean {
+    return this.#retired.has(slot);
+  }
+
+  /** Gives a slot back. A retired one is never used again. */
+  free(slot: number): void {
+    if (this.#retired.has(slot)) return;
+    if (this.#next === undefined) this.#next = slot;
+    else this.#free.push(slot);
+  }
+
+  /** Takes the named slot for a new segment and names the next one, in cyclic order from it. */
+  take(): number | undefined {
+    const slot = this.#next;
+    if (slot === undefined) return undefined;
+    this.#nameAfter(slot);
+    return slot;
+  }
+
+  /** Names `slot` as the next one, where it is free; else the first free one after it. */
+  prefer(slot: number): void {
+    if (this.#next !== undefined) this.#free.push(this.#next);
+    this.#nameAfter(slot - 1);
+  }
+
+  /** Sets a slot aside for good; false where the limit is reached. */
+  retire(slot: number): boolean {
+    if (this.#retired.has(slot)) return true;
+    if (this.#retired.size >= Math.floor(this.count / 8)) return false;
+    this.#retired.add(slot);
+    const at = this.#free.indexOf(slot);
+    if (at >= 0) this.#free.splice(at, 1);
+    if (this.#next === slot) this.#nameAfter(slot);
+    return true;
+  }
+
+  #nameAfter(slot: number): void {
+    let best: number | undefined;
+    let bestDistance = Infinity;
+    for (const candidate of this.#free) {
+      const distance = (candidate - slot - 1 + 2 * this.count) % this.count;
+      if (distance < bestDistance) {
+        best = candidate;
+        bestDistance = distance;
+      }
+    }
+    this.#next = best;
+    if (best !== undefined) this.#free.splice(this.#free.indexOf(best), 1);
+  }
+}
