@@ -3,7 +3,14 @@ import { readdir, readFile } from 'node:fs/promises';
 import { root } from './step.ts';
 
 /** All that decides the executable's contents. Folders count with every file in them. */
-const INPUTS = ['package-lock.json', 'build/executable.ts', 'build/lib', 'build/native', 'src'];
+const INPUTS = [
+  'package.json',
+  'package-lock.json',
+  'build/executable.ts',
+  'build/lib',
+  'build/native',
+  'src',
+];
 
 async function filesOf(path: string): Promise<readonly string[]> {
   const entries = await readdir(`${root}/${path}`, { recursive: true, withFileTypes: true }).catch(

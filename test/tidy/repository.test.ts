@@ -2,7 +2,6 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { VERSION } from '../../src/base/version.ts';
 import { linesMatching, repositoryFiles, root } from './sources.ts';
 
 const FOLDERS = ['build', 'firmware-bridge', 'src', 'test'];
@@ -30,9 +29,9 @@ describe('the repository', () => {
     },
   );
 
-  test('carries one version everywhere', () => {
-    expect(manifest('package.json').version).toBe(VERSION);
-    expect(manifest('package-lock.json').version).toBe(VERSION);
+  test('carries one version', () => {
+    expect(manifest('package.json').version).toMatch(/^\d+[.]\d+[.]\d+$/);
+    expect(manifest('package-lock.json').version).toBe(manifest('package.json').version);
   });
 
   test('knows nothing of the machine it was written on', () => {
