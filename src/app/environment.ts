@@ -1,3 +1,4 @@
+import type { SecretSource } from '../config/secret.ts';
 import type { CheckpointStore } from '../metadata/types.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Compressor, Crc32 } from '../platform/compression.ts';
@@ -27,8 +28,8 @@ export interface Environment {
   openCheckpoints(dataPath: string, volume: Volume): Promise<CheckpointStore>;
   /** Identifies this installation of the system (machine-id(5)); undefined where there is none. */
   machineId(): Promise<string | undefined>;
-  /** A secret behind a `file:` or `env:` reference, read now. */
-  readSecret(reference: string): Promise<string>;
+  /** Where secrets are kept outside the configuration. */
+  readonly secrets: SecretSource;
   /** Told while a new ring is filled. */
   onProgress(doneBytes: number, totalBytes: number): void;
 }

@@ -50,24 +50,9 @@ export function createNodeEnvironment(options: {
         throw error;
       }
     },
-    readSecret,
+    secrets: {
+      readText: (path) => readFile(path, 'utf8'),
+      env: process.env,
+    },
   };
-}
-
-async function readSecret(reference: string): Promise<string> {
-  const [, kind, name] = /^(file|env):(.*)$/s.exec(reference) ?? [];
-  if (kind === 'env') {
-    const value = process.env[name as string];
-    if (value !== undefined) return value;
-    throw new CisternError('CONFIG_INVALID', `the environment variable ${name} is not set`);
-  }
-  if (kind !== 'file') return reference;
-  try {
-    return (await readFile(name as string, 'utf8')).replace(/\r?\n$/, '');
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new CisternError('CONFIG_INVALID', `the secret in ${name} cannot be read: ${reason}`, {
-      cause,
-    });
-  }
 }

@@ -3,6 +3,7 @@ import type { ListenerStatus, Status } from '../admin/status.ts';
 import { admitAll } from '../broker/authorizer.ts';
 import { Broker } from '../broker/broker.ts';
 import type { BrokerLimits } from '../broker/limits.ts';
+import { resolveSecret } from '../config/secret.ts';
 import type { Config, LimitsConfig } from '../config/types.ts';
 import { assert } from '../base/assert.ts';
 import { createRecordReader } from '../streams/record-reader.ts';
@@ -11,7 +12,7 @@ import type { Environment } from './environment.ts';
 import { takeIdentity, type Identity } from './identity.ts';
 import { StatusReport } from './status-report.ts';
 import { Storage } from './storage.ts';
-import { startUplinks, type RunningUplinks } from './uplinks.ts';
+import { startUplinks } from './uplinks.ts';
 
 /** A broker that runs: what it listens on, what it knows of itself, and how to stop it. */
 export interface RunningCistern {
@@ -89,7 +90,7 @@ async function startInOrder(
   });
   const admin = await startAdminServer(config, environment, report, storage);
   started.push(() => admin.close());
-  return running(identity, listeners, admin.address, report, uplinks, stopAll);
+  return running(identity, listeners, admin.address, report, stopAll);
 }
 
 interface BoundListener {
@@ -126,7 +127,7 @@ function startAdminServer(
   const { token } = config.admin;
   return startAdmin({
     listen: config.admin.listen,
-    token: token === undefined ? undefined : () => environment.readSecret(token.reference),
+    token: token === undefined ? undefined : () => resolveSecret(token, environment.secrets),
     http: environment.http,
     source: {
       status: () => report.status(),
@@ -140,7 +141,6 @@ function running(
   listeners: readonly BoundListener[],
   adminAddress: string,
   report: StatusReport,
-  _uplinks: RunningUplinks,
   stopAll: () => Promise<void>,
 ): RunningCistern {
   let stopping: Promise<void> | undefined;

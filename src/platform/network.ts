@@ -24,6 +24,7 @@ export interface Socket {
 export interface Listener {
   /** `host:port`, with the port really bound. */
   readonly address: string;
+  /** Takes no more sockets. Those that are open belong to whoever was given them. */
   close(): Promise<void>;
 }
 

@@ -10,12 +10,9 @@ export function createNodeNetwork(): Network {
   return {
     async listen(address, onSocket) {
       const { host, port } = splitAddress(address);
-      const open = new Set<NetSocket>();
-      const server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
-        open.add(socket);
-        socket.once('close', () => open.delete(socket));
-        onSocket(wrapSocket(socket));
-      });
+      const server = createServer({ noDelay: true, keepAlive: true }, (socket) =>
+        onSocket(wrapSocket(socket)),
+      );
       await new Promise<void>((resolve, reject) => {
         server.once('error', (error: NodeJS.ErrnoException) => {
           listenError(error, address, port).then(reject, reject);
@@ -26,11 +23,9 @@ export function createNodeNetwork(): Network {
       const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
       return {
         address: `${host.includes(':') ? `[${host}]` : host}:${boundPort}`,
-        close: () =>
-          new Promise((resolve) => {
-            server.close(() => resolve());
-            for (const socket of open) socket.destroy();
-          }),
+        async close() {
+          server.close();
+        },
       } satisfies Listener;
     },
   };

@@ -1,0 +1,114 @@
+import type { Environment } from '../../src/app/environment.ts';
+import { startCistern, type RunningCistern } from '../../src/app/start.ts';
+import type { ProtocolVersion } from '../../src/codec/control-packet.ts';
+import { loadConfig } from '../../src/config/load.ts';
+import type { Config } from '../../src/config/types.ts';
+import type { CheckpointStore } from '../../src/metadata/types.ts';
+import { nodeCompressor, nodeCrc32 } from '../../src/platform/node/compression.ts';
+import type { Volume } from '../../src/platform/volume.ts';
+import { MemoryLogger } from './memory-logger.ts';
+import { SimClient } from './sim-client.ts';
+import { SimClock } from './sim-clock.ts';
+import { SimNetwork } from './sim-network.ts';
+import { SimRandom } from './sim-random.ts';
+
+const ADDRESS = '127.0.0.1:1883';
+
+/** The real broker on a simulated world: disk, checkpoint, clock, network and randomness are handed in. */
+export class SimCistern {
+  readonly clock: SimClock;
+  readonly network: SimNetwork;
+  readonly logger = new MemoryLogger();
+  readonly #volume: Volume;
+  readonly #checkpoints: CheckpointStore;
+  readonly #seed: number;
+  running: RunningCistern | undefined;
+
+  constructor(options: {
+    readonly volume: Volume;
+    readonly checkpoints: CheckpointStore;
+    readonly clock: SimClock;
+    readonly seed?: number;
+  }) {
+    this.clock = options.clock;
+    this.network = new SimNetwork(this.clock);
+    this.#volume = options.volume;
+    this.#checkpoints = options.checkpoints;
+    this.#seed = options.seed ?? 1;
+  }
+
+  /** Starts and lets virtual time pass until it listens. Rejects as the real start would. */
+  async start(toml = ''): Promise<void> {
+    const config = await simConfig(toml);
+    const starting = startCistern(config, this.#environment());
+    let failure: unknown;
+    starting.then(
+      (running) => {
+        this.running = running;
+      },
+      (error: unknown) => {
+        failure = error;
+      },
+    );
+    for (let i = 0; i < 20_000 && this.running === undefined && failure === undefined; i++) {
+      await this.clock.advance(1);
+    }
+    if (failure !== undefined) throw failure;
+    if (this.running === undefined) throw new Error('the broker did not start in 20 simulated s');
+  }
+
+  client(version: ProtocolVersion = 4): SimClient {
+    return new SimClient(this.network.connect(ADDRESS), version);
+  }
+
+  /** A client whose CONNECT was answered. */
+  async connected(
+    options: Parameters<SimClient['connect']>[0],
+    version: ProtocolVersion = 4,
+  ): Promise<SimClient> {
+    const client = this.client(version);
+    client.connect(options);
+    await this.settle();
+    return client;
+  }
+
+  /** Lets everything happen that needs no more than a few milliseconds of virtual time. */
+  async settle(ms = 20): Promise<void> {
+    await this.clock.advance(ms);
+  }
+
+  async stop(): Promise<void> {
+    let stopped = false;
+    const stopping = this.running?.stop().then(() => {
+      stopped = true;
+    });
+    for (let i = 0; i < 5_000 && !stopped; i++) await this.clock.advance(1);
+    await stopping;
+  }
+
+  #environment(): Environment {
+    const { clock, network, logger } = this;
+    return {
+      version: 'sim',
+      clock,
+      network,
+      logger,
+      random: new SimRandom(this.#seed),
+      http: { serve: async () => ({ address: 'sim', close: async () => undefined }) },
+      crc32: nodeCrc32,
+      compressor: nodeCompressor,
+      lockData: async () => ({ release: async () => undefined }),
+      openVolume: async () => this.#volume,
+      openCheckpoints: async () => this.#checkpoints,
+      machineId: async () => 'sim-machine',
+      secrets: { readText: async () => '', env: {} },
+      onProgress: () => undefined,
+    };
+  }
+}
+
+async function simConfig(toml: string): Promise<Config> {
+  const text = `[storage]\nsize = "1MiB"\nsegment = "64KiB"\n${toml}`;
+  const { config } = await loadConfig({ path: 'sim.toml', readText: async () => text });
+  return config;
+}

@@ -1,0 +1,96 @@
+import type { Clock } from '../../src/platform/clock.ts';
+import type { Listener, Network, Socket } from '../../src/platform/network.ts';
+
+/** One end of a simulated link. What is written arrives at the end of the turn, in order. */
+class SimSocket implements Socket {
+  readonly remoteAddress = '127.0.0.1';
+  readonly remotePort = 1;
+  onData: (chunk: Uint8Array) => void = () => undefined;
+  onClose: (error: Error | undefined) => void = () => undefined;
+  onDrain: () => void = () => undefined;
+  peer: SimSocket | undefined;
+  readonly #clock: Clock;
+  #inbox: Uint8Array[] = [];
+  #paused = false;
+  #closed = false;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  write(data: Uint8Array, released?: () => void): number {
+    const { peer } = this;
+    if (!this.#closed && peer !== undefined) peer.#receive(new Uint8Array(data));
+    released?.();
+    return 0;
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#clock.atTurnEnd(() => this.#deliver());
+  }
+
+  end(): void {
+    this.#clock.atTurnEnd(() => this.#clock.atTurnEnd(() => this.destroy()));
+  }
+
+  destroy(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    const { peer } = this;
+    this.#clock.atTurnEnd(() => this.onClose(undefined));
+    peer?.destroy();
+  }
+
+  #receive(data: Uint8Array): void {
+    this.#inbox.push(data);
+    this.#clock.atTurnEnd(() => this.#deliver());
+  }
+
+  #deliver(): void {
+    while (!this.#paused && !this.#closed) {
+      const chunk = this.#inbox.shift();
+      if (chunk === undefined) return;
+      this.onData(chunk);
+    }
+  }
+}
+
+/** A network within the process: `connect` reaches whoever listens. */
+export class SimNetwork implements Network {
+  readonly #clock: Clock;
+  readonly #listeners = new Map<string, (socket: Socket) => void>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  async listen(address: string, onSocket: (socket: Socket) => void): Promise<Listener> {
+    this.#listeners.set(address, onSocket);
+    return {
+      address,
+      close: async () => {
+        this.#listeners.delete(address);
+      },
+    };
+  }
+
+  connect(address: string): Socket {
+    const onSocket = this.#listeners.get(address);
+    if (onSocket === undefined) throw new Error(`nobody listens on ${address}`);
+    const near = new SimSocket(this.#clock);
+    const far = new SimSocket(this.#clock);
+    near.peer = far;
+    far.peer = near;
+    onSocket(far);
+    return near;
+  }
+}
