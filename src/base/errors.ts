@@ -22,6 +22,8 @@ export type ErrorCode =
   | 'UPSTREAM_STALLED'
   | 'RECORD_POISON'
   | 'ADMIN_UNREACHABLE'
+  | 'BROKER_UNREACHABLE'
+  | 'BROKER_REFUSED'
   | 'USAGE'
   | 'CLOSED';
 

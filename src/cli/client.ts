@@ -1,0 +1,185 @@
+import mqtt from 'mqtt';
+import type { IClientOptions, MqttClient } from 'mqtt';
+import { CisternError } from '../base/errors.ts';
+import type { Arguments } from './arguments.ts';
+import type { PacketProperties } from './client-properties.ts';
+import { readProperties } from './client-properties.ts';
+import type { CliIo } from './io.ts';
+
+export type Qos = 0 | 1 | 2;
+
+export const QOS_CHOICES: ReadonlyMap<string, Qos> = new Map([
+  ['0', 0],
+  ['1', 1],
+  ['2', 2],
+]);
+
+const VERSIONS: ReadonlyMap<string, 3 | 4 | 5> = new Map([
+  ['mqttv5', 5],
+  ['5', 5],
+  ['mqttv311', 4],
+  ['311', 4],
+  ['3.1.1', 4],
+  ['mqttv31', 3],
+  ['31', 3],
+]);
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** Session expiry that stands for "for ever" (3.1.2.11.2). */
+const NEVER_EXPIRES = 0xffff_ffff;
+
+/** Where and as whom to connect, read from the options. Fails with USAGE. */
+export function readClientOptions(args: Arguments, io: CliIo): IClientOptions {
+  const protocolVersion = args.choice('protocol-version', VERSIONS) ?? 4;
+  const isPersistent = args.has('disable-clean-session');
+  const clientId = readClientId(args, io);
+  if (isPersistent && clientId === undefined) {
+    throw args.usageError('-c keeps the session of a client id: give it with -i');
+  }
+  const password = args.text('pw');
+  const username = args.text('username');
+  // MQTT-3.1.2-22: below 5.0 a password needs a user name.
+  if (password !== undefined && username === undefined && protocolVersion !== 5) {
+    throw args.usageError('-P needs a user name, given with -u');
+  }
+  if (protocolVersion !== 5 && (args.has('property') || args.has('session-expiry-interval'))) {
+    throw args.usageError('-D and -x are of MQTT 5.0: add -V mqttv5');
+  }
+  const will = readWill(args);
+  const connect = connectProperties(args, isPersistent);
+  return {
+    protocol: 'mqtt',
+    host: args.text('host') ?? '127.0.0.1',
+    port: args.number('port', { min: 1, max: 65_535 }) ?? 1883,
+    clientId: clientId ?? `cistern-${io.processId}-${Math.floor(io.clock.wallMs()).toString(36)}`,
+    protocolVersion,
+    protocolId: protocolVersion === 3 ? 'MQIsdp' : 'MQTT',
+    clean: !isPersistent,
+    keepalive: args.number('keepalive', { min: 0, max: 65_535 }) ?? 60,
+    connectTimeout: CONNECT_TIMEOUT_MS,
+    reconnectPeriod: 0,
+    manualConnect: true,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(will === undefined ? {} : { will }),
+    ...(protocolVersion === 5 ? { properties: connect } : {}),
+  };
+}
+
+function readClientId(args: Arguments, io: CliIo): string | undefined {
+  const prefix = args.text('id-prefix');
+  return args.text('id') ?? (prefix === undefined ? undefined : `${prefix}${io.processId}`);
+}
+
+function connectProperties(
+  args: Arguments,
+  isPersistent: boolean,
+): NonNullable<IClientOptions['properties']> {
+  const seconds = args.number('session-expiry-interval', { min: -1, max: NEVER_EXPIRES });
+  const kept = seconds === -1 ? NEVER_EXPIRES : (seconds ?? (isPersistent ? NEVER_EXPIRES : 0));
+  return { sessionExpiryInterval: kept, ...toPacket(readProperties(args).get('connect')) };
+}
+
+function readWill(args: Arguments): IClientOptions['will'] | undefined {
+  const topic = args.text('will-topic');
+  if (topic === undefined) {
+    for (const option of ['will-payload', 'will-qos', 'will-retain']) {
+      if (args.has(option)) throw args.usageError(`--${option} needs --will-topic`);
+    }
+    return undefined;
+  }
+  const properties = readProperties(args).get('will');
+  return {
+    topic,
+    payload: Buffer.from(args.text('will-payload') ?? ''),
+    qos: args.choice('will-qos', QOS_CHOICES) ?? 0,
+    retain: args.has('will-retain'),
+    ...(properties === undefined ? {} : { properties: toPacket(properties) }),
+  };
+}
+
+/** As MQTT.js takes them. */
+export function toPacket(properties: PacketProperties | undefined): Record<string, unknown> {
+  if (properties === undefined) return {};
+  const { values, userProperties } = properties;
+  const hasUserProperties = Object.keys(userProperties).length > 0;
+  return hasUserProperties ? { ...values, userProperties } : { ...values };
+}
+
+/**
+ * Connects, once `prepare` has set its handlers: the first message of a kept session may follow the
+ * CONNACK at once. Fails with BROKER_UNREACHABLE or BROKER_REFUSED.
+ */
+export async function openClient(
+  options: IClientOptions,
+  args: Arguments,
+  io: CliIo,
+  prepare: (client: MqttClient) => void = () => undefined,
+): Promise<MqttClient> {
+  const client = mqtt.connect(options);
+  // Later errors come with the close that follows them, or with the call that failed.
+  client.on('error', (error) => debug(args, io, `error: ${describeError(error)}`));
+  client.on('packetsend', (packet) => debug(args, io, `sending ${packet.cmd.toUpperCase()}`));
+  client.on('packetreceive', (packet) => debug(args, io, `received ${packet.cmd.toUpperCase()}`));
+  prepare(client);
+  const where = `${options.host}:${options.port}`;
+  await new Promise<void>((resolve, reject) => {
+    let failure: unknown;
+    const onError = (error: unknown): void => {
+      failure = error;
+      // A refusal leaves the socket open until the broker closes it.
+      if (isRefusal(error)) onClose();
+    };
+    const onClose = (): void => {
+      client.end(true);
+      reject(connectError(failure, where));
+    };
+    client.once('connect', () => {
+      client.off('close', onClose);
+      client.off('error', onError);
+      resolve();
+    });
+    client.on('error', onError);
+    client.once('close', onClose);
+    client.connect();
+  });
+  return client;
+}
+
+function debug(args: Arguments, io: CliIo, text: string): void {
+  if (args.has('debug')) io.stderr.write(`${text}\n`);
+}
+
+function isRefusal(error: unknown): error is Error & { code: number } {
+  return error instanceof Error && 'code' in error && typeof error.code === 'number';
+}
+
+function connectError(cause: unknown, where: string): CisternError {
+  if (isRefusal(cause)) {
+    return new CisternError(
+      'BROKER_REFUSED',
+      `The broker at ${where} refused the connection: ${cause.message} (code ${cause.code}).`,
+      { cause, remedy: 'Check user name (-u), password (-P), client id (-i) and version (-V).' },
+    );
+  }
+  const reason = cause === undefined ? 'the connection was closed' : describeError(cause);
+  return new CisternError('BROKER_UNREACHABLE', `No broker answers at ${where}: ${reason}.`, {
+    cause,
+    remedy: 'Start one with "cistern run", or name another with -h and -p.',
+  });
+}
+
+/** Node gives an error without a message where it tried several addresses. */
+export function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.message !== '') return error.message;
+  return 'code' in error ? String(error.code) : error.name;
+}
+
+/** Says goodbye, and waits until it is sent. */
+export function closeClient(client: MqttClient, properties?: PacketProperties): Promise<void> {
+  return new Promise((resolve) => {
+    const options = properties === undefined ? {} : { properties: toPacket(properties) };
+    client.end(false, options, () => resolve());
+  });
+}

@@ -1,0 +1,39 @@
+import { readFile } from 'node:fs/promises';
+import { costOf, describeCost } from '../../config/cost.ts';
+import { describeConfig } from '../../config/describe.ts';
+import { formatIssue } from '../../config/issue.ts';
+import { loadConfig } from '../../config/load.ts';
+import type { Command } from '../command.ts';
+import { ExitCode } from '../exit-code.ts';
+
+export const checkCommand: Command = {
+  spec: {
+    name: 'check',
+    summary: 'check a configuration, and print what it means and costs',
+    usage: '[--config FILE]',
+    options: {
+      config: { value: 'FILE', short: 'c', help: 'The configuration (TOML). Default: none.' },
+    },
+    positionals: { min: 0, max: 0 },
+    notes: [
+      'Prints the effective configuration as TOML, with what it costs as comments. Errors name\n' +
+        'file, line, key and remedy, all at once; warnings do not change the exit code.\n' +
+        'Exit code: 0 it can be run, 3 it has errors.',
+    ],
+    examples: [
+      { command: 'cistern check --config /etc/cistern/cistern.toml', why: 'before a restart' },
+      { command: 'cistern check', why: 'what holds without a configuration' },
+    ],
+  },
+  async run(args, io) {
+    const { config, warnings } = await loadConfig({
+      path: args.text('config'),
+      readText: (path) => readFile(path, 'utf8'),
+    });
+    io.stdout.write(describeConfig(config));
+    const cost = describeCost(costOf(config)).map((line) => `# ${line}\n`);
+    io.stdout.write(`\n# What it costs:\n${cost.join('')}`);
+    for (const warning of warnings) io.stderr.write(`${formatIssue(warning)}\n`);
+    return ExitCode.ok;
+  },
+};

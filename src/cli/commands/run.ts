@@ -1,0 +1,103 @@
+import { readFile } from 'node:fs/promises';
+import { createNodeEnvironment } from '../../app/node-environment.ts';
+import { startCistern, type RunningCistern } from '../../app/start.ts';
+import { isLoopback } from '../../config/address.ts';
+import { formatIssue } from '../../config/issue.ts';
+import { loadConfig } from '../../config/load.ts';
+import type { Config } from '../../config/types.ts';
+import { createLogger } from '../../platform/node/logger.ts';
+import type { Arguments } from '../arguments.ts';
+import type { Command } from '../command.ts';
+import { ExitCode } from '../exit-code.ts';
+import type { CliIo } from '../io.ts';
+import { createProgress } from '../progress.ts';
+import { describeStart } from '../start-report.ts';
+import { VERSION } from '../version.ts';
+
+export const runCommand: Command = {
+  spec: {
+    name: 'run',
+    summary: 'run the gateway until SIGTERM or Ctrl-C',
+    usage: '[--config FILE] [--data DIR] [--listen ADDR] [--password-file FILE]',
+    options: {
+      config: { value: 'FILE', short: 'c', help: 'The configuration (TOML). Default: none.' },
+      data: { value: 'DIR', help: 'Where the ring is kept. Default: ./cistern-data' },
+      listen: {
+        value: 'ADDR',
+        help: 'Accept MQTT at this one address. Default: 127.0.0.1:1883',
+      },
+      'password-file': { value: 'FILE', help: 'Who may come in (not in this version yet).' },
+    },
+    positionals: { min: 0, max: 0 },
+    notes: [
+      'Options win over the configuration. The first start fills the ring with zeros, once. Logs go\n' +
+        'to standard error: text on a terminal, JSON lines elsewhere. A first signal commits, says\n' +
+        'goodbye to the clients and ends with 0; a second one ends at once.',
+    ],
+    examples: [
+      { command: 'cistern run', why: 'a gateway on this machine alone' },
+      {
+        command: 'cistern run --config /etc/cistern/cistern.toml',
+        why: 'as a service does',
+      },
+      {
+        command: 'cistern run --data /tmp/try --listen 127.0.0.1:2883',
+        why: 'a second one beside it (with another admin.listen in its configuration)',
+      },
+    ],
+  },
+  run: runGateway,
+};
+
+async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
+  const { config, warnings } = await loadConfig({
+    path: args.text('config'),
+    overrides: {
+      data: args.text('data'),
+      listen: args.text('listen'),
+      passwordFile: args.text('password-file'),
+    },
+    readText: (path) => readFile(path, 'utf8'),
+  });
+  for (const warning of warnings) io.stdout.write(`${formatIssue(warning)}\n`);
+  const logger = createLogger({ ...config.log, stream: io.stderr, clock: io.clock });
+  const stopAsked = waitForSignal(io);
+  const running = await startCistern(
+    config,
+    createNodeEnvironment({
+      version: VERSION,
+      logger,
+      onProgress: createProgress('Making the ring', io.stdout),
+    }),
+  );
+  io.stdout.write(startReport(config, running));
+  logger.info('app.started', { version: VERSION, node: running.identity.nodeId });
+  const signal = await stopAsked;
+  logger.info('app.stopping', { signal });
+  await running.stop();
+  logger.info('app.stopped');
+  return ExitCode.ok;
+}
+
+function startReport(config: Config, running: RunningCistern): string {
+  return describeStart({
+    version: VERSION,
+    nodeId: running.identity.nodeId,
+    config,
+    listeners: running.listeners,
+    adminAddress: running.adminAddress,
+    isLocalOnly: running.listeners.every(({ address }) => isLoopback(address)),
+  });
+}
+
+/** Resolves at the first signal, also when it comes during the start; the second ends the process. */
+function waitForSignal(io: CliIo): Promise<string> {
+  return new Promise((resolve) => {
+    let isAsked = false;
+    io.onSignal((signal) => {
+      if (isAsked) io.exitNow(ExitCode.operating);
+      isAsked = true;
+      resolve(signal);
+    });
+  });
+}

@@ -1,0 +1,55 @@
+import { isLoopback, splitAddress } from '../config/address.ts';
+import type { Config, UplinkConfig } from '../config/types.ts';
+import { describeSize } from '../config/units.ts';
+
+export interface StartFacts {
+  readonly version: string;
+  readonly nodeId: string;
+  readonly config: Config;
+  /** With the ports really bound. */
+  readonly listeners: readonly { readonly protocol: string; readonly address: string }[];
+  readonly adminAddress: string;
+  readonly isLocalOnly: boolean;
+}
+
+/** What somebody wants to know who has just started a gateway: where everything is. */
+export function describeStart(facts: StartFacts): string {
+  const { config, listeners } = facts;
+  const line = (what: string, text: string): string => `  ${what.padEnd(9)}${text}`;
+  const lines = [
+    `Cistern ${facts.version} runs as ${facts.nodeId}.`,
+    line('data', `${config.storage.path}, a ring of ${describeSize(config.storage.sizeBytes)}`),
+    ...listeners.map(({ protocol, address }) =>
+      line(protocol, isLoopback(address) ? `${address} (this machine only)` : address),
+    ),
+    line('admin', `http://${facts.adminAddress}/api/v1/status (or: cistern status)`),
+    ...config.streams.map(({ name, topics }) => line('stream', `${name}: ${topics.join(' ')}`)),
+    ...(config.uplinks.length === 0
+      ? [line('uplink', 'none: messages stay in the ring')]
+      : config.uplinks.map((uplink) => line('uplink', describeUplink(uplink)))),
+    ...(facts.isLocalOnly ? ['', ...howToOpen(facts)] : []),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function describeUplink({ name, streams, target }: UplinkConfig): string {
+  const where = target.type === 'mqtt' ? target.url : target.type;
+  return `${name}: ${streams.join(', ')} to ${where}`;
+}
+
+/** Only where there is no configuration yet: one who wrote one knows where its listeners are. */
+function howToOpen({ config, listeners }: StartFacts): string[] {
+  const [first] = listeners;
+  if (config.file !== undefined || first === undefined) return [];
+  const { port } = splitAddress(first.address);
+  const listener = `[[listener]]\\nlisten = "0.0.0.0:${port}"\\nanonymous = true\\n`;
+  return [
+    'To open it to everyone on your network, stop it and run these two commands:',
+    `  printf '${listener}' > cistern.toml`,
+    `  cistern run --config cistern.toml --data ${shellWord(config.storage.path)}`,
+  ];
+}
+
+function shellWord(text: string): string {
+  return /^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}

@@ -1,0 +1,134 @@
+import type { DropCounts, Status, UplinkStatus } from '../admin/status.ts';
+import { describeSize } from '../config/units.ts';
+
+/** The status on one screen, for people. */
+export function formatStatus(status: Status): string {
+  const { node, clients, messages, ring, wear } = status;
+  const payload = describeSize(wear.payloadBytes);
+  const lines = [
+    `${node.id}   cistern ${node.version}   up ${duration(node.uptimeSeconds)}   lineage ${node.lineage}`,
+    ...status.alarms.map(
+      ({ code, sinceSeconds, message }) =>
+        `ALARM ${code}, for ${duration(sinceSeconds)}: ${message}`,
+    ),
+    '',
+    ...status.listeners.map(({ protocol, address, connections }) =>
+      row('listener', `${protocol} ${address}, ${plural(connections, 'connection')}`),
+    ),
+    row('clients', `${count(clients.connected)} connected, ${plural(clients.sessions, 'session')}`),
+    row(
+      'messages',
+      `${count(messages.received)} received, ${count(messages.delivered)} delivered, ${drops(messages.dropped)}`,
+    ),
+    row(
+      'ring',
+      `${describeSize(ring.usedBytes)} of ${describeSize(ring.sizeBytes)} used, ` +
+        `${plural(ring.segments, 'segment')}, ${plural(ring.retiredSlots, 'retired slot')}`,
+    ),
+    row(
+      'last start',
+      `${count(ring.recovery.durationMs)} ms, ${count(ring.recovery.tornRecords)} torn and ` +
+        `${count(ring.recovery.corruptRecords)} corrupt records`,
+    ),
+    row(
+      'flash',
+      `${describeSize(wear.flashBytes)} written for ${payload} of payload (${wear.amplification}), ` +
+        `${plural(wear.flushes, 'flush', 'flushes')}`,
+    ),
+    '',
+    ...table([
+      ['STREAM', 'PARTITION', 'HEAD', 'TAIL', 'DURABLE', 'KEPT', 'DROPPED'],
+      ...status.streams.flatMap(({ name, partitions, dropped }) =>
+        partitions.map(({ id, headOffset, tailOffset, durableOffset, bytes }) => [
+          name,
+          String(id),
+          count(headOffset),
+          count(tailOffset),
+          count(durableOffset),
+          describeSize(bytes),
+          drops(dropped),
+        ]),
+      ),
+    ]),
+    '',
+    ...formatUplinks(status.uplinks),
+  ];
+  return `${lines.map((line) => line.trimEnd()).join('\n')}\n`;
+}
+
+function formatUplinks(uplinks: readonly UplinkStatus[]): string[] {
+  if (uplinks.length === 0) return ['no uplink: messages stay in the ring'];
+  const rows = uplinks.map((uplink) => [
+    uplink.name,
+    uplink.state,
+    `${count(uplink.backlogRecords)} (${describeSize(uplink.backlogBytes)})`,
+    duration(uplink.oldestUnackedSeconds),
+    `${count(Math.round(uplink.sendRate))}/s`,
+    uplink.drainEtaSeconds === null ? '-' : duration(uplink.drainEtaSeconds),
+    count(uplink.acknowledgedRecords),
+    count(uplink.lappedRecords + uplink.deadLettered + uplink.expiredRecords),
+  ]);
+  const errors = uplinks.flatMap(({ name, lastError }) =>
+    lastError === null ? [] : [`${name}: ${lastError}`],
+  );
+  return [
+    ...table([
+      ['UPLINK', 'STATE', 'BACKLOG', 'OLDEST', 'RATE', 'DRAINED IN', 'ACKED', 'GIVEN UP'],
+      ...rows,
+    ]),
+    ...errors,
+  ];
+}
+
+function row(what: string, text: string): string {
+  return `${what.padEnd(12)}${text}`;
+}
+
+/** The first two columns to the left, figures to the right. */
+function table(rows: readonly (readonly string[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) =>
+    Math.max(...rows.map((cells) => (cells[column] ?? '').length)),
+  );
+  return rows.map((cells) =>
+    cells
+      .map((cell, column) => {
+        const width = widths[column] ?? 0;
+        return column < 2 ? cell.padEnd(width) : cell.padStart(width);
+      })
+      .join('   '),
+  );
+}
+
+/** With thin groups of three: 1,234,567. */
+function count(value: number): string {
+  return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ',');
+}
+
+function plural(value: number, one: string, many = `${one}s`): string {
+  return `${count(value)} ${value === 1 ? one : many}`;
+}
+
+function drops(dropped: DropCounts): string {
+  const reasons = Object.entries(dropped).filter(([, value]) => value > 0);
+  const sum = reasons.reduce((total, [, value]) => total + value, 0);
+  const list = reasons.map(([reason, value]) => `${reason} ${count(value)}`).join(', ');
+  return sum === 0 ? '0 dropped' : `${count(sum)} dropped (${list})`;
+}
+
+/** The two largest units: `3 d 4 h`, `61 s` as `1 min 1 s`. */
+function duration(seconds: number): string {
+  const units = [
+    ['d', 86_400],
+    ['h', 3600],
+    ['min', 60],
+    ['s', 1],
+  ] as const;
+  let rest = Math.round(seconds);
+  const parts: string[] = [];
+  for (const [unit, size] of units) {
+    const amount = Math.floor(rest / size);
+    rest -= amount * size;
+    if (amount > 0) parts.push(`${amount} ${unit}`);
+  }
+  return parts.length === 0 ? '0 s' : parts.slice(0, 2).join(' ');
+}
