@@ -4,6 +4,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 
 const root = resolve(import.meta.dirname, '../..');
 /** On the disk of the working tree: a temporary folder in memory would make every sync free. */
@@ -68,7 +69,7 @@ const ceiling: BrokerKind = {
   missing: () => undefined,
   start: (core, port) =>
     startOn(core, port, process.execPath, [
-      join(import.meta.dirname, 'null-broker.ts'),
+      fileURLToPath(import.meta.resolve('./null-broker.ts')),
       String(port),
     ]),
 };
