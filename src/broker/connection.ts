@@ -271,6 +271,11 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
 
   unpark(): void {
     if (!this.#parked || this.state.kind === 'closed') return;
+    if (!this.#host.accepting) {
+      // Another connection was first and filled the ring again.
+      this.#host.park(this);
+      return;
+    }
     this.#parked = false;
     this.#guarded(() => this.#decoder.resume(this));
     if (!this.#parked) this.socket.resume();

@@ -106,6 +106,7 @@ export class RetainedMessages {
       attributes: record.attributes,
       payload: record.payload,
       rides: true,
+      insists: true,
       time: record.time,
     });
     const info = this.#ring.partition(RETAINED_PARTITION_ID);

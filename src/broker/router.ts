@@ -44,9 +44,10 @@ export class Router implements DurabilityWaiter {
 
   /**
    * Takes a message. With `stored`, `publication.sequence` says which commit its ack waits for.
-   * `receipt` goes into the record of a QoS 2 message of a durable session.
+   * `receipt` goes into the record of a QoS 2 message of a durable session. The caller has seen that
+   * the ring is accepting, or `insists`.
    */
-  route(publication: Publication, receipt?: Receipt): RouteResult {
+  route(publication: Publication, receipt?: Receipt, insists = false): RouteResult {
     const { topic, qos } = publication;
     const matches = this.#topics.matches(topic);
     const retains = publication.retain && this.#admitsRetained(publication);
@@ -69,7 +70,7 @@ export class Router implements DurabilityWaiter {
     const partitionId =
       streamPartition ||
       ((flags & RecordFlag.session) !== 0 ? SESSION_PARTITION_ID : RETAINED_PARTITION_ID);
-    this.#append(publication, partitionId, flags, receipt);
+    this.#append(publication, partitionId, flags, receipt, insists);
     if (retains) {
       const tail = this.#ring.partition(partitionId)?.tailOffset ?? 1;
       this.#retained.set(publication, partitionId, tail - 1);
@@ -95,6 +96,7 @@ export class Router implements DurabilityWaiter {
     partitionId: number,
     flags: number,
     receipt: Receipt | undefined,
+    insists: boolean,
   ): void {
     const { topic, qos, retain, properties, origin } = publication;
     const wallMs = properties.length === 0 ? 0 : this.#clock.wallMs();
@@ -105,6 +107,7 @@ export class Router implements DurabilityWaiter {
       attributes: this.#attributes.encode(qos, retain, properties, wallMs, receipt),
       payload: publication.payload,
       rides: qos === 0,
+      insists,
     });
   }
 

@@ -82,7 +82,7 @@ export class Wills {
     publication.payload = will.payload;
     publication.origin = clientId;
     // The message first: a cut in between repeats the will instead of losing it.
-    this.#router.route(publication);
+    this.#router.route(publication, undefined, true);
     this.#state.delete(stateKey('will', clientId));
   }
 

@@ -133,7 +133,7 @@ class OpenRing implements Ring {
     // A control record is small and is part of something that has begun, so it is let in as long as
     // there is any room at all.
     const isControl = (request.flags & RecordFlag.control) !== 0;
-    if (!isControl && !this.accepting) throw notAccepting();
+    if (!isControl && request.insists !== true && !this.accepting) throw notAccepting();
     const sequence = this.#appender.append(request);
     this.#state.counters.payloadBytes += request.attributes.length + request.payload.length;
     this.#committer.appended(request.rides);

@@ -57,6 +57,11 @@ export interface AppendRequest {
   readonly payload: Uint8Array;
   /** True: opens no commit of its own, rides the next one, at the latest after `maxCommitWindowMs`. */
   readonly rides: boolean;
+  /**
+   * Let in although `accepting` is false, as control records are, as long as there is any room at
+   * all: for what has begun already and cannot be held back (a will, a retained value that moves).
+   */
+  readonly insists?: boolean;
   /** Time the event happened, where it is not now (a retained value that is moved). */
   readonly time?: EventTime;
 }
