@@ -1,0 +1,470 @@
+import { assert } from '../base/assert.ts';
+import { CisternError } from '../base/errors.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
+import type { Random } from '../platform/random.ts';
+import type { ReadResult } from '../ring/types.ts';
+import type { RecordReader } from '../streams/types.ts';
+import type { BackoffLimits } from './backoff.ts';
+import type { CursorStore } from './cursor-store.ts';
+import { LinkKeeper } from './link-keeper.ts';
+import { PartitionCursor, type Settlement } from './partition-cursor.ts';
+import { PendingRecord } from './pending-record.ts';
+import { RateMeter } from './rate-meter.ts';
+import type { SendOutcome, Sink, SinkLink, UplinkRecord } from './sink.ts';
+import type { UplinkStatus } from './status.ts';
+
+export interface ForwarderOptions {
+  readonly name: string;
+  readonly streams: readonly string[];
+  readonly start: 'earliest' | 'latest';
+  readonly batch: { readonly records: number; readonly bytes: number; readonly lingerMs: number };
+  readonly backoff: BackoffLimits;
+  readonly stallTimeoutMs: number;
+  /** How often a record is tried that the destination calls poison. */
+  readonly poisonAttempts: number;
+  readonly sink: Sink;
+  readonly reader: RecordReader;
+  readonly cursors: CursorStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly nodeId: string;
+  readonly lineage: string;
+}
+
+/** A moved cursor is saved after so long or so many records, whichever is first. */
+const SAVE_AFTER_MS = 5_000;
+const SAVE_AFTER_RECORDS = 10_000;
+/** Held in memory at most: what is in flight and the batches behind it. */
+const HELD_BATCHES = 4;
+const READ_RETRY_MS = 1_000;
+
+/**
+ * Brings the records of its streams to one sink, whatever happens to the link.
+ *
+ * Invariants:
+ * - The cursor of a partition moves only over records that are settled, without a gap.
+ * - Memory is bounded by {@link HELD_BATCHES} batches, however long the outage: records are read
+ *   when there is room for them, and stay in the ring until then. What was read stays in memory
+ *   over a reconnect, so that it is sent again in order and only where it was not acknowledged.
+ * - Only a fault of a record costs the record. In this version such a record is skipped, counted as
+ *   `deadLettered` and logged with its origin; the dead-letter stream is not there yet.
+ */
+export class Forwarder {
+  readonly #options: ForwarderOptions;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #links: LinkKeeper;
+  readonly #rate: RateMeter;
+  #cursors: readonly PartitionCursor[] = [];
+  readonly #byPartition = new Map<number, PartitionCursor>();
+  /** Partitions that were read to the end, each with what cancels its wake-up. */
+  readonly #idle = new Map<number, () => void>();
+  readonly #retries: PendingRecord[] = [];
+  readonly #unsaved = new Set<PartitionCursor>();
+  #unsavedRecords = 0;
+  #turn = 0;
+  #isReading = false;
+  #isPumpDue = false;
+  #isRunning = false;
+  #saveTimer: Timer | undefined;
+  #lingerTimer: Timer | undefined;
+  #sent = 0;
+  #retried = 0;
+  #duplicatesAvoided = 0;
+  #recordError: string | null = null;
+
+  constructor(options: ForwarderOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#logger = options.logger.child(`uplink.${options.name}`);
+    this.#rate = new RateMeter(options.clock.monotonicMs());
+    this.#links = new LinkKeeper({
+      sink: options.sink,
+      backoff: options.backoff,
+      stallTimeoutMs: options.stallTimeoutMs,
+      clock: options.clock,
+      random: options.random,
+      logger: this.#logger,
+      hasBacklog: () => this.#cursors.some((cursor) => this.#backlogOf(cursor) > 0),
+      prepare: (link) => this.#resume(link),
+      onUp: () => this.#onUp(),
+      onDown: () => this.#onDown(),
+      onRoom: () => this.#pumpSoon(),
+      onSettled: (record, outcome) => this.#onSettled(record, outcome),
+    });
+  }
+
+  /** Takes up the cursors and connects. Records go out as soon as the link is there. */
+  start(): void {
+    assert(!this.#isRunning && this.#cursors.length === 0, 'a forwarder is started once');
+    this.#isRunning = true;
+    const partitions = this.#options.reader.partitions(this.#options.streams);
+    this.#cursors = partitions.map((partition) => {
+      const cursor = new PartitionCursor(partition, this.#startOf(partition.partitionId));
+      this.#byPartition.set(partition.partitionId, cursor);
+      return cursor;
+    });
+    this.#links.start();
+    this.#pumpSoon();
+  }
+
+  /** Closes the link and saves the cursors. What was in flight is sent again after the next start. */
+  async stop(): Promise<void> {
+    if (!this.#isRunning) return;
+    this.#isRunning = false;
+    this.#lingerTimer?.cancel();
+    for (const cancel of this.#idle.values()) cancel();
+    this.#idle.clear();
+    await this.#links.stop();
+    this.#save();
+  }
+
+  status(): UplinkStatus {
+    const nowMs = this.#clock.monotonicMs();
+    const { reader, name, sink } = this.#options;
+    const total = { acknowledged: 0, deadLettered: 0, expired: 0, lapped: 0 };
+    let appendedRecords = 0;
+    let backlogRecords = 0;
+    let backlogBytes = 0;
+    let oldestUnackedSeconds = 0;
+    for (const cursor of this.#cursors) {
+      const { partitionId } = cursor.partition;
+      const { durableOffset } = reader.bounds(partitionId);
+      const backlog = this.#backlogOf(cursor);
+      appendedRecords += durableOffset - cursor.start - cursor.counts.damaged;
+      backlogRecords += backlog;
+      if (backlog > 0) {
+        backlogBytes += reader.bytesBetween(partitionId, cursor.position, durableOffset);
+        oldestUnackedSeconds = Math.max(oldestUnackedSeconds, this.#ageOf(cursor.oldest, nowMs));
+      }
+      total.acknowledged += cursor.counts.acknowledged;
+      total.deadLettered += cursor.counts.deadLettered;
+      total.expired += cursor.counts.expired;
+      total.lapped += cursor.counts.lapped + this.#lappedUnread(cursor);
+    }
+    const rate = this.#rate.perSecond(nowMs);
+    return {
+      name,
+      type: sink.type,
+      state: this.#isRunning ? this.#links.state : 'disabled',
+      backlogRecords,
+      backlogBytes,
+      oldestUnackedSeconds,
+      sendRate: Math.round(rate * 10) / 10,
+      drainEtaSeconds: rate < 0.05 ? null : Math.ceil(backlogRecords / rate),
+      appendedRecords,
+      acknowledgedRecords: total.acknowledged,
+      sentRecords: this.#sent,
+      retriedRecords: this.#retried,
+      duplicatesAvoided: this.#duplicatesAvoided,
+      deadLettered: total.deadLettered,
+      lappedRecords: total.lapped,
+      expiredRecords: total.expired,
+      lastError: this.#links.lastError ?? this.#recordError,
+    };
+  }
+
+  #startOf(partitionId: number): number {
+    const { cursors, reader, name, start } = this.#options;
+    const { headOffset, durableOffset, tailOffset } = reader.bounds(partitionId);
+    const saved = cursors.load(name, partitionId);
+    if (saved !== undefined && saved <= tailOffset) return Math.min(saved, durableOffset);
+    if (saved !== undefined) {
+      // The ring is not the one the cursor was made for. Sending too much is the smaller harm.
+      this.#logger.warn('uplink.cursor_beyond_tail', { partitionId, saved, tailOffset });
+      return headOffset;
+    }
+    const offset = start === 'earliest' ? headOffset : durableOffset;
+    // Saved at once, so that a restart before the first ack does not choose another start.
+    cursors.save(name, partitionId, offset);
+    return offset;
+  }
+
+  #onUp(): void {
+    const { backlogRecords, backlogBytes } = this.status();
+    this.#logger.info('uplink.connected', { backlogRecords, backlogBytes });
+    this.#pump();
+  }
+
+  #onDown(): void {
+    this.#retries.length = 0;
+    for (const cursor of this.#cursors) cursor.rewind();
+  }
+
+  /** Where the destination knows better than the cursor what it already has. */
+  async #resume(link: SinkLink): Promise<void> {
+    if (link.resumeFrom === undefined) return;
+    for (const cursor of this.#cursors) {
+      const { stream, index, partitionId } = cursor.partition;
+      const offset = await link.resumeFrom(stream, index);
+      const { tailOffset } = this.#options.reader.bounds(partitionId);
+      if (offset === undefined || offset <= cursor.position || offset > tailOffset) continue;
+      this.#duplicatesAvoided += cursor.skipTo(offset);
+      this.#moved(cursor, 0);
+    }
+  }
+
+  #onSettled(record: UplinkRecord, outcome: SendOutcome): void {
+    assert(record instanceof PendingRecord, 'a sink settles what it was given');
+    switch (outcome.kind) {
+      case 'duplicate':
+        this.#duplicatesAvoided += 1;
+        this.#settle(record, 'acknowledged');
+        break;
+      case 'acknowledged':
+        this.#settle(record, 'acknowledged');
+        break;
+      case 'poison':
+        this.#onPoison(record, outcome.message);
+        break;
+      case 'refused':
+        this.#links.drop(new CisternError('UPSTREAM_REFUSED', outcome.message));
+        break;
+      case 'throttled':
+        this.#links.drop(new CisternError('UPSTREAM_UNREACHABLE', outcome.message));
+        break;
+    }
+  }
+
+  #onPoison(record: PendingRecord, message: string): void {
+    record.poisonings += 1;
+    if (record.poisonings < this.#options.poisonAttempts) {
+      this.#retries.push(record);
+      this.#pumpSoon();
+    } else {
+      this.#deadLetter(record, message);
+    }
+  }
+
+  #deadLetter(record: PendingRecord, message: string): void {
+    const { origin, topic, poisonings } = record;
+    this.#recordError = `${message} (record ${origin}, topic ${topic})`;
+    const attempts = Math.max(1, poisonings);
+    this.#logger.warn('uplink.dead_lettered', { origin, topic, attempts, error: message });
+    this.#settle(record, 'deadLettered');
+  }
+
+  #settle(record: PendingRecord, how: Settlement): void {
+    const cursor = this.#byPartition.get(record.partitionId);
+    assert(cursor !== undefined, 'a record belongs to a partition of its uplink');
+    if (how === 'acknowledged') this.#rate.add(1, this.#clock.monotonicMs());
+    this.#links.progressed();
+    if (cursor.settle(record, how)) {
+      this.#links.recovered();
+      this.#moved(cursor, 1);
+    }
+    this.#pumpSoon();
+  }
+
+  #moved(cursor: PartitionCursor, records: number): void {
+    this.#unsaved.add(cursor);
+    this.#unsavedRecords += records;
+    if (this.#unsavedRecords >= SAVE_AFTER_RECORDS) this.#save();
+    else this.#saveTimer ??= this.#clock.after(SAVE_AFTER_MS, () => this.#save());
+  }
+
+  #save(): void {
+    this.#saveTimer?.cancel();
+    this.#saveTimer = undefined;
+    this.#unsavedRecords = 0;
+    for (const cursor of this.#unsaved) {
+      this.#options.cursors.save(
+        this.#options.name,
+        cursor.partition.partitionId,
+        cursor.position,
+      );
+    }
+    this.#unsaved.clear();
+  }
+
+  /** Acks come in bursts; the room they make is used once a turn, in one batch. */
+  #pumpSoon(): void {
+    if (this.#isPumpDue || !this.#isRunning) return;
+    this.#isPumpDue = true;
+    this.#clock.atTurnEnd(() => {
+      this.#isPumpDue = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    if (!this.#isRunning) return;
+    const link = this.#links.link;
+    if (link !== undefined) {
+      let batch = this.#collect(link.room);
+      while (batch.length > 0) {
+        link.send(batch);
+        batch = this.#collect(link.room);
+      }
+    }
+    this.#fill();
+  }
+
+  #collect(room: number): PendingRecord[] {
+    const limit = Math.min(room, this.#options.batch.records);
+    const batch: PendingRecord[] = [];
+    let bytes = 0;
+    const add = (record: PendingRecord): void => {
+      bytes += record.bytes;
+      batch.push(record);
+      this.#sent += 1;
+      if (record.sentOnLink !== 0) this.#retried += 1;
+      record.sentOnLink = this.#links.number;
+    };
+    while (batch.length < limit && this.#retries.length > 0) {
+      add(this.#retries.shift() as PendingRecord);
+    }
+    for (let i = 0; i < this.#cursors.length; i += 1) {
+      const cursor = this.#cursors[(this.#turn + i) % this.#cursors.length] as PartitionCursor;
+      while (batch.length < limit) {
+        const record = cursor.next();
+        if (record === undefined) break;
+        if (batch.length > 0 && bytes + record.bytes > this.#options.batch.bytes) {
+          cursor.putBack();
+          return batch;
+        }
+        add(record);
+      }
+    }
+    this.#turn += 1;
+    return batch;
+  }
+
+  /** Reads ahead of the sink by a batch, within what may be held. One read at a time. */
+  #fill(): void {
+    if (this.#isReading || !this.#isRunning || this.#lingerTimer !== undefined) return;
+    const { records, bytes } = this.#options.batch;
+    let held = 0;
+    let heldBytes = 0;
+    let unsent = 0;
+    for (const cursor of this.#cursors) {
+      held += cursor.held;
+      heldBytes += cursor.heldBytes;
+      unsent += cursor.unsent;
+    }
+    if (unsent >= records || held >= HELD_BATCHES * records) return;
+    if (heldBytes >= HELD_BATCHES * bytes) return;
+    for (let i = 0; i < this.#cursors.length; i += 1) {
+      const cursor = this.#cursors[(this.#turn + i) % this.#cursors.length] as PartitionCursor;
+      const { partitionId } = cursor.partition;
+      if (this.#options.reader.bounds(partitionId).durableOffset > cursor.readOffset) {
+        void this.#read(cursor);
+        return;
+      }
+      this.#wakeFor(cursor);
+    }
+  }
+
+  #wakeFor(cursor: PartitionCursor): void {
+    const { partitionId } = cursor.partition;
+    if (this.#idle.has(partitionId)) return;
+    // Taken before the call: the reader may call back within it.
+    this.#idle.set(partitionId, () => undefined);
+    const { reader } = this.#options;
+    const cancel = reader.whenReadable(partitionId, cursor.readOffset, () => {
+      this.#idle.delete(partitionId);
+      this.#onWake();
+    });
+    if (this.#idle.has(partitionId)) this.#idle.set(partitionId, cancel);
+  }
+
+  #onWake(): void {
+    if (!this.#isRunning) return;
+    const { sink, batch } = this.#options;
+    if (!sink.prefersBatches || batch.lingerMs === 0) {
+      this.#pumpSoon();
+      return;
+    }
+    this.#lingerTimer ??= this.#clock.after(batch.lingerMs, () => {
+      this.#lingerTimer = undefined;
+      this.#pump();
+    });
+  }
+
+  async #read(cursor: PartitionCursor): Promise<void> {
+    this.#isReading = true;
+    const from = cursor.readOffset;
+    const { records, bytes } = this.#options.batch;
+    const limits = { maxRecords: records, maxBytes: bytes };
+    try {
+      const { partitionId } = cursor.partition;
+      const result = await this.#options.reader.read(partitionId, from, limits);
+      assert(result.nextOffset > from, 'a read below durableOffset makes progress');
+      this.#isReading = false;
+      if (!this.#isRunning) return;
+      this.#take(cursor, from, result);
+      this.#pump();
+    } catch (error) {
+      if (!(error instanceof CisternError)) throw error;
+      this.#recordError = error.message;
+      this.#logger.error('uplink.read_failed', { code: error.code, error: error.message });
+      this.#clock.after(READ_RETRY_MS, () => {
+        this.#isReading = false;
+        this.#pumpSoon();
+      });
+    }
+  }
+
+  #take(cursor: PartitionCursor, from: number, result: ReadResult): void {
+    const nowMs = this.#clock.monotonicMs();
+    const wallMs = this.#clock.wallMs();
+    const { nodeId, lineage } = this.#options;
+    const { stream, index } = cursor.partition;
+    const prefix = `${nodeId}/${lineage}/${stream}/${index}`;
+    const isFirst = this.#cursors.every(({ unsettled }) => unsettled === 0);
+    const records = result.records.map(
+      (view) => new PendingRecord(view, cursor.partition, prefix, nowMs),
+    );
+    const { lapped } = result;
+    if (lapped > 0) this.#logger.warn('uplink.lapped', { stream, partition: index, lapped });
+    cursor.take(from, result, records);
+    if (cursor.readOffset !== result.nextOffset) return;
+    // An idle link is not a stalled one: its time runs from the first record it has to carry.
+    if (isFirst) this.#links.progressed();
+    for (const [at, record] of records.entries()) {
+      const fault = faultOf(record, result.records[at]?.attributes);
+      if (fault !== undefined) this.#deadLetter(record, fault);
+      else if (isExpired(record, wallMs)) this.#settle(record, 'expired');
+    }
+    if (records.length === 0) this.#moved(cursor, 0);
+  }
+
+  #backlogOf(cursor: PartitionCursor): number {
+    const { durableOffset } = this.#options.reader.bounds(cursor.partition.partitionId);
+    const unread = durableOffset - cursor.readOffset - this.#lappedUnread(cursor);
+    return unread + cursor.unsettled;
+  }
+
+  /** Records that rotation took and no read has met yet. */
+  #lappedUnread(cursor: PartitionCursor): number {
+    const { headOffset } = this.#options.reader.bounds(cursor.partition.partitionId);
+    return Math.max(0, headOffset - cursor.readOffset);
+  }
+
+  /** An event time that nobody trusts says nothing; then the time since the read has to do. */
+  #ageOf(record: PendingRecord | undefined, nowMs: number): number {
+    if (record === undefined) return 0;
+    const ageMs = record.isTimeTrusted
+      ? this.#clock.wallMs() - record.eventTimeMs
+      : nowMs - record.readAtMs;
+    return Math.max(0, Math.round(ageMs / 100) / 10);
+  }
+}
+
+/** Why the record cannot be understood, if so. */
+function faultOf(record: PendingRecord, attributes: Uint8Array | undefined): string | undefined {
+  if (attributes === undefined) return undefined;
+  try {
+    record.decode(attributes);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+/** Not where the event's time is in doubt: a clock that jumps must not cost a record. */
+function isExpired(record: PendingRecord, wallMs: number): boolean {
+  return record.isTimeTrusted && record.expiresAtMs !== undefined && record.expiresAtMs <= wallMs;
+}
