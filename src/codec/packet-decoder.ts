@@ -142,7 +142,7 @@ export class PacketDecoder {
     }
     this.#guarded(() => {
       const at = this.bufferedBytes === 0 ? 0 : this.#completeKept(chunk, handler);
-      const end = this.#stopped ? at : this.#run(chunk, at, chunk.length, handler);
+      const end = this.#run(chunk, at, chunk.length, handler);
       this.#keep(chunk, end, chunk.length);
     });
   }

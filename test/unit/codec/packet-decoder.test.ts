@@ -109,6 +109,17 @@ describe('the stream', () => {
     expect(refusal(() => decoder.feed(bytes('30'), new Recorder()))).toBe('0x82');
   });
 
+  test.each([
+    ['PUBLISH', "30 03 0001 't'"],
+    ['PUBACK', '40 02 0001'],
+    ['PINGREQ', 'c0 00'],
+  ])('hands out no %s before CONNECT', (_, data) => {
+    const recorder = new Recorder();
+    const decoder = new PacketDecoder({ maxPacketBytes: 1000 });
+    expect(refusal(() => decoder.feed(bytes(data), recorder))).toBe('0x82');
+    expect(recorder.packets).toEqual([]);
+  });
+
   test('has no second CONNECT [MQTT-3.1.0-2]', () => {
     expect(refusal(() => received(4, connect4))).toBe('0x82');
   });
