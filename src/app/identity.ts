@@ -1,7 +1,6 @@
 import { stateKey } from '../metadata/state-codec.ts';
-import type { StateStore } from '../metadata/state-store.ts';
-import type { Ring } from '../ring/types.ts';
 import type { Environment } from './environment.ts';
+import type { Storage } from './storage.ts';
 
 /** Who this gateway is to an upstream (DESIGN section 10). */
 export interface Identity {
@@ -23,8 +22,7 @@ const LINEAGE_BYTES = 8;
  */
 export async function takeIdentity(
   configuredId: string | undefined,
-  state: StateStore,
-  ring: Ring,
+  { state, ring, tailLost }: Pick<Storage, 'state' | 'ring' | 'tailLost'>,
   environment: Environment,
 ): Promise<Identity> {
   const key = stateKey('identity');
@@ -32,7 +30,8 @@ export async function takeIdentity(
   const machineId = await environment.machineId();
   const { random, logger } = environment;
   const isCloned = stored !== undefined && stored.machineId !== machineId;
-  const keepsLineage = stored !== undefined && !isCloned && !ring.recovery.tailUncertain;
+  const isUncertain = ring.recovery.tailUncertain || tailLost;
+  const keepsLineage = stored !== undefined && !isCloned && !isUncertain;
   const identity: Identity = {
     nodeId: configuredId ?? stored?.nodeId ?? `cistern-${hex(random.bytes(4))}`,
     lineage: keepsLineage ? stored.lineage : hex(random.bytes(LINEAGE_BYTES)),

@@ -12,7 +12,8 @@ import type { Environment } from './environment.ts';
 import { takeIdentity, type Identity } from './identity.ts';
 import { StatusReport } from './status-report.ts';
 import { Storage } from './storage.ts';
-import { startUplinks } from './uplinks.ts';
+import { createCursorStore } from '../uplink/cursor-store.ts';
+import { createUplinks } from '../uplink/uplinks.ts';
 
 /** A broker that runs: what it listens on, what it knows of itself, and how to stop it. */
 export interface RunningCistern {
@@ -66,15 +67,20 @@ async function startInOrder(
   started.push(() => storage.close());
   broker.load();
   started.push(() => broker.stop());
-  const identity = await takeIdentity(config.node.id, state, ring, environment);
+  const identity = await takeIdentity(config.node.id, storage, environment);
 
-  const uplinks = startUplinks({
-    config,
-    identity,
+  const uplinks = createUplinks({
+    uplinks: config.uplinks,
     reader: createRecordReader(ring),
-    state,
-    environment,
+    cursors: createCursorStore(state),
+    clock,
+    random,
+    logger: logger.child('uplink'),
+    secrets: environment.secrets,
+    nodeId: identity.nodeId,
+    lineage: identity.lineage,
   });
+  uplinks.start();
   started.push(() => uplinks.stop());
 
   const listeners = await listen(config, environment, broker, started);

@@ -7,6 +7,7 @@ import type { Timer } from '../platform/clock.ts';
 import { openRing } from '../ring/ring.ts';
 import type { RecordView, Ring } from '../ring/types.ts';
 import { RecordFlag, STATE_PARTITION_ID } from '../ring/types.ts';
+import { savedCursors } from '../uplink/cursor-store.ts';
 import type { Environment } from './environment.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -22,6 +23,7 @@ export class Storage {
   readonly #environment: Environment;
   #timer: Timer | undefined;
   #checkpointedBytes = 0;
+  #tailLost = false;
 
   private constructor(
     ring: Ring,
@@ -68,7 +70,9 @@ export class Storage {
     evacuate: (record: RecordView) => 'carry' | 'drop',
   ): Promise<void> {
     const { ring, state } = this;
+    this.#raiseSequence();
     const { sequence } = state.load();
+    this.#raiseTails();
     const anyFlag = RecordFlag.control | RecordFlag.retained | RecordFlag.receipt;
     for await (const records of ring.scan({ fromSequence: sequence + 1, anyFlag })) {
       for (const record of records) this.#replayOne(record, onRecord);
@@ -84,6 +88,11 @@ export class Storage {
     this.#checkpointNowAndThen();
   }
 
+  /** True when the checkpoint knew of records that the ring has not got any more. */
+  get tailLost(): boolean {
+    return this.#tailLost;
+  }
+
   /** Commits and checkpoints what is there, then closes. */
   async close(): Promise<void> {
     this.#timer?.cancel();
@@ -91,6 +100,24 @@ export class Storage {
     await this.state.close();
     await this.ring.close();
     await this.checkpoints.close();
+  }
+
+  /** The checkpoint was durable after the ring was: where it is ahead, the ring has lost its tail. */
+  #raiseSequence(): void {
+    const sequence = this.checkpoints.load()?.sequence ?? 0;
+    if (sequence <= this.ring.lastSequence) return;
+    this.#tailLost = true;
+    this.ring.ensureSequence(sequence);
+  }
+
+  /** An offset that an upstream has acknowledged is never given out again. */
+  #raiseTails(): void {
+    for (const { partitionId, offset } of savedCursors(this.state)) {
+      const tail = this.ring.partition(partitionId)?.tailOffset;
+      if (tail === undefined || offset <= tail) continue;
+      this.#tailLost = true;
+      this.ring.ensureTail(partitionId, offset);
+    }
   }
 
   #replayOne(record: RecordView, onRecord: (record: RecordView) => void): void {

@@ -1,4 +1,4 @@
-import { stateKey } from '../metadata/state-codec.ts';
+import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
 import type { StateStore } from '../metadata/state-store.ts';
 import type { Offset } from '../ring/types.ts';
 
@@ -24,4 +24,15 @@ export function createCursorStore(state: StateStore): CursorStore {
       state.put(keyOf(uplink, partitionId), { offset }, { rides: true });
     },
   };
+}
+
+/** Every position that any uplink has saved. */
+export function* savedCursors(
+  state: StateStore,
+): Generator<{ readonly partitionId: number; readonly offset: Offset }> {
+  for (const [key, value] of state.entries(stateKey('uplink', ''))) {
+    const partitionId = Number(stateKeyParts(key)[2]);
+    const { offset } = value as { readonly offset: Offset };
+    yield { partitionId, offset };
+  }
 }
