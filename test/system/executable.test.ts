@@ -76,7 +76,7 @@ describe('build/out/cistern', () => {
       });
       await client.publishAsync('a/b', 'x', { qos: 1 });
       expect(await memoryOf(cistern.pid, 'RssAnon')).toBeLessThan(IDLE_LIMIT_KIB);
-      const closed = new Promise((resolve) => client.once('close', resolve));
+      const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
       expect(await cistern.shutDown()).toBe(0);
       await closed;
       await cistern.launch();
