@@ -27,7 +27,7 @@ export function describeStart(facts: StartFacts): string {
     ...(config.uplinks.length === 0
       ? [line('uplink', 'none: messages stay in the ring')]
       : config.uplinks.map((uplink) => line('uplink', describeUplink(uplink)))),
-    ...(facts.isLocalOnly ? ['', ...howToOpen(facts)] : []),
+    ...howToOpen(facts),
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -38,12 +38,13 @@ function describeUplink({ name, streams, target }: UplinkConfig): string {
 }
 
 /** Only where there is no configuration yet: one who wrote one knows where its listeners are. */
-function howToOpen({ config, listeners }: StartFacts): string[] {
+function howToOpen({ config, listeners, isLocalOnly }: StartFacts): string[] {
   const [first] = listeners;
-  if (config.file !== undefined || first === undefined) return [];
+  if (!isLocalOnly || config.file !== undefined || first === undefined) return [];
   const { port } = splitAddress(first.address);
   const listener = `[[listener]]\\nlisten = "0.0.0.0:${port}"\\nanonymous = true\\n`;
   return [
+    '',
     'To open it to everyone on your network, stop it and run these two commands:',
     `  printf '${listener}' > cistern.toml`,
     `  cistern run --config cistern.toml --data ${shellWord(config.storage.path)}`,

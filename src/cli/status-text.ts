@@ -18,7 +18,7 @@ export function formatStatus(status: Status): string {
     row('clients', `${count(clients.connected)} connected, ${plural(clients.sessions, 'session')}`),
     row(
       'messages',
-      `${count(messages.received)} received, ${count(messages.delivered)} delivered, ${drops(messages.dropped)}`,
+      `${count(messages.received)} received, ${count(messages.delivered)} delivered, ${drops(messages.dropped, ' dropped')}`,
     ),
     row(
       'ring',
@@ -32,7 +32,7 @@ export function formatStatus(status: Status): string {
     ),
     row(
       'flash',
-      `${describeSize(wear.flashBytes)} written for ${payload} of payload (${wear.amplification}), ` +
+      `${describeSize(wear.flashBytes)} written for ${payload} of payload (${wear.amplification} times), ` +
         `${plural(wear.flushes, 'flush', 'flushes')}`,
     ),
     '',
@@ -108,11 +108,11 @@ function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-function drops(dropped: DropCounts): string {
+function drops(dropped: DropCounts, word = ''): string {
   const reasons = Object.entries(dropped).filter(([, value]) => value > 0);
   const sum = reasons.reduce((total, [, value]) => total + value, 0);
   const list = reasons.map(([reason, value]) => `${reason} ${count(value)}`).join(', ');
-  return sum === 0 ? '0 dropped' : `${count(sum)} dropped (${list})`;
+  return sum === 0 ? `0${word}` : `${count(sum)}${word} (${list})`;
 }
 
 /** The two largest units: `3 d 4 h`, `61 s` as `1 min 1 s`. */

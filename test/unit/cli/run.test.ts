@@ -1,0 +1,98 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { cli } from '../../../src/cli/main.ts';
+import { TestIo } from './test-io.ts';
+
+const MAIN = join(import.meta.dirname, '../../../src/main.ts');
+
+let folder: string;
+const children: ChildProcess[] = [];
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'cistern-run-'));
+  const lines = [
+    '[storage]',
+    'size = "1MiB"',
+    'segment = "64KiB"',
+    '[admin]',
+    'listen = "127.0.0.1:0"',
+    '[[listener]]',
+    'listen = "127.0.0.1:0"',
+  ];
+  await writeFile(join(folder, 'c.toml'), `${lines.join('\n')}\n`);
+});
+
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
+  await rm(folder, { recursive: true });
+});
+
+interface Gateway {
+  readonly child: ChildProcess;
+  readonly exit: Promise<number | null>;
+  out(): string;
+  err(): string;
+}
+
+/** `cistern run` as a process of its own. */
+function start(): Gateway {
+  const argv = [MAIN, 'run', '--config', join(folder, 'c.toml'), '--data', join(folder, 'data')];
+  const child = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'pipe'] });
+  children.push(child);
+  let out = '';
+  let err = '';
+  child.stdout.on('data', (chunk: Buffer) => (out += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+  const exit = once(child, 'close').then(([code]) => code as number | null);
+  return { child, exit, out: () => out, err: () => err };
+}
+
+/** What the gateway says of where it is, once it says so. */
+async function address(gateway: Gateway, what: 'mqtt' | 'admin'): Promise<string> {
+  const pattern = new RegExp(`^ {2}${what} +(?:http://)?(127\\.0\\.0\\.1:\\d+)`, 'm');
+  await expect.poll(() => gateway.out(), { timeout: 10_000 }).toMatch(pattern);
+  return pattern.exec(gateway.out())?.[1] ?? '';
+}
+
+test('a message goes from pub to sub, the status counts it, and SIGTERM ends it with 0', async () => {
+  const gateway = start();
+  const port = (await address(gateway, 'mqtt')).split(':')[1] ?? '';
+  expect(gateway.out()).toContain('Making the ring: 100 % of 1 MiB\n');
+
+  const subscriber = new TestIo();
+  const subscribing = cli(
+    ['sub', '-p', port, '-t', 's/#', '-v', '-C', '2', '-q', '1', '-d'],
+    subscriber,
+  );
+  await expect.poll(() => subscriber.err).toContain('received SUBACK');
+  const publisher = new TestIo({ stdin: ['-5\n', '7\n'] });
+  expect(await cli(['pub', '-p', port, '-t', 's/1', '-l', '-q', '1'], publisher)).toBe(0);
+  expect(await subscribing).toBe(0);
+  expect(subscriber.out).toBe('s/1 -5\ns/1 7\n');
+
+  const admin = await address(gateway, 'admin');
+  const status = new TestIo();
+  expect(await cli(['status', '--json', '--admin', admin], status)).toBe(0);
+  expect(JSON.parse(status.out)).toMatchObject({
+    messages: { received: 2, delivered: 2 },
+    streams: [{ name: 'default', partitions: [{ tailOffset: 2, durableOffset: 2 }] }],
+  });
+
+  gateway.child.kill('SIGTERM');
+  expect(await gateway.exit).toBe(0);
+  expect(gateway.err()).toContain('"event":"app.stopped"');
+});
+
+test('a second one on the same data ends with 4 and names the first', async () => {
+  const first = start();
+  await address(first, 'mqtt');
+  const second = start();
+  expect(await second.exit).toBe(4);
+  expect(second.err()).toContain(
+    `DATA_IN_USE: The data in ${join(folder, 'data')} is in use by process ${first.child.pid}.\n`,
+  );
+});
