@@ -1,0 +1,170 @@
+import { beforeAll, describe, expect, test } from 'vitest';
+import type { DiskImage } from '../support/sim-disk-image.ts';
+import { SimRandom } from '../support/sim-random.ts';
+import type { Entry } from './ledger.ts';
+import type { Observation } from './observe.ts';
+import { freshLife, naming, nextLife } from './scenario.ts';
+import { missingEntries, place, verifyFoundWasTried, verifyFresh, verifyOrder } from './verify.ts';
+import { ensureStreams } from './workload.ts';
+import { type Moment, SEGMENT_BYTES, World } from './world.ts';
+
+const PAGE_BYTES = 4096;
+
+/** A ring with known contents: more than a lap, each group of records a commit of its own. */
+let moment: Moment;
+/** For each entry the number of entries that were acknowledged together with it or before it. */
+let groupOf: Map<Entry, number>;
+/** Entries whose only copy is a carried one, and so lies in a batch of another group. */
+let carried: Set<string>;
+
+beforeAll(async () => {
+  const life = await freshLife({ seed: 81, groups: 300, oneAtATime: true });
+  moment = life.moments.at(-1) as Moment;
+  groupOf = new Map();
+  for (const { acked } of life.moments.map((one) => one.ledger)) {
+    for (const entry of life.ledger.entries.slice(groupOf.size, acked)) groupOf.set(entry, acked);
+  }
+  const world = damagedWorld(moment.disk.copy());
+  await world.open();
+  const records = [...(await world.observe()).read.values()].flat();
+  carried = new Set(records.filter((record) => record.carried).map(place));
+});
+
+describe('damage on the medium', () => {
+  test('a flipped bit in any page costs at most the batch it is in, and is reported', async () => {
+    const random = new SimRandom(82);
+    for (const slot of moment.disk.names()) {
+      for (let page = 0; page < SEGMENT_BYTES / PAGE_BYTES; page += 1) {
+        const image = moment.disk.copy();
+        const offset = page * PAGE_BYTES + random.below(PAGE_BYTES);
+        image.flipBit(slot, offset, random.below(8));
+        await naming(`a bit at ${offset} of ${slot}`, () => checkDamaged(image));
+      }
+    }
+  });
+
+  test('a whole page of nonsense costs at most the batch it is in, and is reported', async () => {
+    const random = new SimRandom(83);
+    for (const slot of moment.disk.names()) {
+      for (let page = 0; page < SEGMENT_BYTES / PAGE_BYTES; page += 1) {
+        if (!random.chance(0.4)) continue;
+        const image = moment.disk.copy();
+        image.garble(slot, page * PAGE_BYTES, PAGE_BYTES, page);
+        await naming(`page ${page} of ${slot}`, () => checkDamaged(image));
+      }
+    }
+  });
+
+  test('a page that cannot be read costs at most the batch it is in, and is reported', async () => {
+    const random = new SimRandom(84);
+    for (const slot of moment.disk.names()) {
+      for (let page = 0; page < SEGMENT_BYTES / PAGE_BYTES; page += 1) {
+        if (!random.chance(0.2)) continue;
+        await naming(`page ${page} of ${slot}`, () =>
+          checkDamaged(moment.disk.copy(), (world) =>
+            world.disk.failReads(slot, page * PAGE_BYTES, (page + 1) * PAGE_BYTES),
+          ),
+        );
+      }
+    }
+  });
+
+  test('of the first page of the newest segment hides nothing, and lets nothing old rise', async () => {
+    const life = await freshLife({ seed: 85, groups: 420 });
+    const after = await nextLife(life, { seed: 86, groups: 30 });
+    let checked = 0;
+    for (const one of [...firstInSegment(life.moments), ...firstInSegment(after.moments)]) {
+      await naming(`first page of ${one.newestSlot} at ${one.what}`, () => checkFirstPage(one));
+      checked += 1;
+    }
+    expect(checked).toBeGreaterThan(40);
+  });
+
+  test('all over the ring does not stop the start', async () => {
+    for (let seed = 0; seed < 20; seed += 1) {
+      const image = moment.disk.copy();
+      const random = new SimRandom(seed);
+      for (const slot of image.names()) {
+        const first = random.below(SEGMENT_BYTES / 2);
+        image.garble(slot, seed % 2 === 0 ? 0 : first, random.below(SEGMENT_BYTES / 2), seed);
+      }
+      await naming(`seed ${seed}`, async () => {
+        const world = damagedWorld(image);
+        await world.open();
+        const found = await world.observe();
+        verifyFoundWasTried(found, moment.ledger);
+        await checkAppends(world, found, moment);
+      });
+    }
+  });
+});
+
+async function checkDamaged(image: DiskImage, prepare?: (world: World) => void): Promise<void> {
+  const world = damagedWorld(image);
+  prepare?.(world);
+  await world.open();
+  const found = await world.observe();
+  verifyFoundWasTried(found, moment.ledger);
+  verifyOrder(found);
+  const missing = missingEntries(found, moment.ledger, moment.heads);
+  const fresh = missing.filter((entry) => !carried.has(place(entry)));
+  const groups = new Set(fresh.map((entry) => groupOf.get(entry)));
+  if (groups.size > 1) {
+    throw new Error(`${missing.length} records of ${groups.size} batches: ${missing.map(place)}`);
+  }
+  if (missing.length > 0) {
+    const report = world.ring.recovery;
+    const reported =
+      world.ring.statistics().corruptRecords + report.tornRecords + found.damaged;
+    if (reported < missing.length) {
+      throw new Error(`${missing.length} records are lost and ${reported} were reported`);
+    }
+  }
+  await checkAppends(world, found, moment);
+}
+
+/** The newest header is gone: what its segment holds is still found, and no older lap with it. */
+async function checkFirstPage(one: Moment): Promise<void> {
+  const image = one.disk.cut('none', 1);
+  image.garble(one.newestSlot as string, 0, PAGE_BYTES, 7);
+  const world = new World({ disk: image, bootId: 'boot-2', before: one.ledger });
+  await world.open();
+  const found = await world.observe();
+  verifyFoundWasTried(found, one.ledger);
+  const missing = missingEntries(found, one.ledger, one.heads);
+  if (missing.length > 0) throw new Error(`lost ${missing.map(place)}`);
+  await checkAppends(world, found, one);
+}
+
+async function checkAppends(world: World, found: Observation, before: Moment): Promise<void> {
+  world.start(found);
+  await world.run(world.owner.accepting());
+  const entries = ensureStreams(world.ring, true).map((id) =>
+    world.owner.publish(id, 'after/damage', new Uint8Array(100)),
+  );
+  // A ring of which nothing could be read is made anew, under another id: its offsets begin again.
+  const isSameRing = world.ring.ringId === before.checkpoint.durable?.ringId;
+  if (isSameRing) for (const entry of entries) verifyFresh(entry, before.ledger, found);
+  await world.run(world.owner.durable());
+  await world.run(world.ring.close());
+}
+
+/** The first moments in which a segment was the newest one, and some later in its life. */
+function firstInSegment(moments: readonly Moment[]): readonly Moment[] {
+  return moments.filter((one, index) => {
+    if (one.newestSlot === undefined) return false;
+    const isNewestSince = (back: number): boolean =>
+      moments[index - back]?.newestSlot === one.newestSlot;
+    return !isNewestSince(1) || (isNewestSince(8) && !isNewestSince(9));
+  });
+}
+
+function damagedWorld(image: DiskImage): World {
+  const checkpoint = moment.checkpoint.durable;
+  return new World({
+    disk: image,
+    bootId: 'boot-2',
+    before: moment.ledger,
+    ...(checkpoint === undefined ? {} : { checkpoint }),
+  });
+}

@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { CisternError } from '../../src/base/errors.ts';
+import type { Fault } from '../support/sim-disk.ts';
+import { checkCut, freshLife, naming } from './scenario.ts';
+import { appendWorkload } from './workload.ts';
+import { World } from './world.ts';
+
+const FAULTS: readonly Fault[] = ['EIO', 'ENOSPC', 'EROFS', 'SHORT'];
+const GROUPS = 12;
+
+/** Virtual; a ring that can go on has done so long before. */
+const PATIENCE_MS = 120_000;
+
+const unhandled: unknown[] = [];
+const keep = (reason: unknown): void => {
+  unhandled.push(reason);
+};
+beforeAll(() => {
+  process.on('unhandledRejection', keep);
+});
+afterAll(() => {
+  process.off('unhandledRejection', keep);
+});
+
+describe('a fault at the N-th call', () => {
+  for (const fault of FAULTS) {
+    test(`${fault}, once: nothing is acknowledged falsely, all of it in the end`, async () => {
+      const calls = await countCalls();
+      for (let at = 1; at <= calls; at += 1) {
+        await naming(`${fault} once at operation ${at}`, () => checkFault(fault, at, false));
+      }
+      expect(unhandled).toEqual([]);
+    });
+
+    test(`${fault}, for ever: nothing more is acknowledged, and the next start is clean`, async () => {
+      const calls = await countCalls();
+      for (let at = 1; at <= calls; at += 2) {
+        await naming(`${fault} for ever at operation ${at}`, () => checkFault(fault, at, true));
+      }
+      expect(unhandled).toEqual([]);
+    });
+  }
+
+  test('a device that comes back: everything that waited is written and acknowledged', async () => {
+    const world = await startedWorld();
+    world.disk.failAt(world.disk.operations + 4, 'EIO', true);
+    const load = watch(appendWorkload(world, { seed: 3, groups: GROUPS }));
+    await world.clock.advance(PATIENCE_MS);
+    expect(load.state).toBe('pending');
+    expect(world.ring.statistics().failure).toBeInstanceOf(CisternError);
+    expect(world.ring.accepting).toBe(false);
+    expect(world.logger.atLeast('error').length).toBeGreaterThan(0);
+    world.disk.heal();
+    await world.clock.advance(PATIENCE_MS);
+    expect(load.state).toBe('resolved');
+    expect(world.ring.statistics().failure).toBeUndefined();
+    expect(world.ring.accepting).toBe(true);
+    expect(world.ledger.acked).toBe(world.ledger.entries.length);
+    await checkCut(world.moment('healed'), 'none', 1);
+  });
+});
+
+/** Mutating calls of the whole scenario without any fault. */
+async function countCalls(): Promise<number> {
+  return (await freshLife({ seed: 3, groups: GROUPS })).disk.operations;
+}
+
+async function checkFault(fault: Fault, at: number, forever: boolean): Promise<void> {
+  const world = new World({ seed: 3 });
+  world.disk.failAt(at, fault, forever);
+  const opened = await world.open().then(
+    () => true,
+    (error: unknown) => {
+      expect(error).toBeInstanceOf(CisternError);
+      return false;
+    },
+  );
+  if (opened) {
+    world.start(await world.observe());
+    const load = watch(appendWorkload(world, { seed: 3, groups: GROUPS }));
+    await world.clock.advance(PATIENCE_MS);
+    expect(load.error).toBeUndefined();
+    if (!forever) expect(load.state).toBe('resolved');
+    if (forever && load.state === 'pending') {
+      expect(world.ring.statistics().failure).toBeInstanceOf(CisternError);
+    }
+  }
+  expect(world.disk.violations).toEqual([]);
+  for (const mode of ['none', 'garbage'] as const) {
+    await checkCut(world.moment('the end'), mode, at);
+  }
+}
+
+async function startedWorld(): Promise<World> {
+  const world = new World({ seed: 3 });
+  await world.open();
+  world.start(await world.observe());
+  return world;
+}
+
+interface Watched {
+  state: 'pending' | 'resolved' | 'rejected';
+  error: unknown;
+}
+
+function watch(promise: Promise<unknown>): Watched {
+  const watched: Watched = { state: 'pending', error: undefined };
+  promise.then(
+    () => {
+      watched.state = 'resolved';
+    },
+    (error: unknown) => {
+      watched.state = 'rejected';
+      watched.error = error;
+    },
+  );
+  return watched;
+}
