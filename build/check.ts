@@ -7,11 +7,11 @@ import { FAST_ARGUMENTS } from './lib/suites.ts';
 const LINTED = ['src', 'firmware-bridge', 'test', 'build'];
 
 const STATIC_STEPS: readonly Step[] = [
-  toolStep('format', 'biome', ['format', '.']),
+  toolStep('format', 'biome', ['format', '--reporter=summary', '.']),
   toolStep('types', 'tsc', ['-p', '.']),
   toolStep('lint', 'oxlint', ['--type-aware', '--deny-warnings', ...LINTED]),
   { name: 'layers', run: checkLayers },
-  toolStep('dead code', 'knip', ['--no-progress']),
+  toolStep('dead code', 'knip', ['--no-progress', '--no-config-hints']),
 ];
 
 const STEPS: readonly Step[] = [...STATIC_STEPS, toolStep('tests', 'vitest', FAST_ARGUMENTS)];
