@@ -32,6 +32,8 @@ export interface LoadResult {
   /** Processor seconds a second of the measured time. */
   readonly brokerCpu: number;
   readonly loadCpu: number;
+  /** What everything else on the machine took; the result is worth little where this is large. */
+  readonly othersCpu: number;
 }
 
 /** `sysconf(_SC_CLK_TCK)`, which is 100 on every Linux that Node runs on. */
@@ -144,6 +146,14 @@ function cpuSecondsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_A_SECOND;
 }
 
+/** Of all processes and all cores so far, idle and waiting for the disk left out (proc(5), stat). */
+function machineCpuSeconds(): number {
+  const [line = ''] = readFileSync('/proc/stat', 'utf8').split('\n', 1);
+  const [user, nice, system, , , irq, softirq] = line.trim().split(/\s+/).slice(1).map(Number);
+  const ticks = [user, nice, system, irq, softirq].map((value) => value ?? 0);
+  return total(ticks) / TICKS_A_SECOND;
+}
+
 function ownCpuSeconds(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1e6;
@@ -171,12 +181,18 @@ async function run(
   for (const publisher of rig.publishers) publisher.start();
   await sleep(warmupMs);
   const start = process.hrtime.bigint();
-  const before = { count: rig.counted(), broker: cpuSecondsOf(brokerPid), own: ownCpuSeconds() };
+  const before = {
+    count: rig.counted(),
+    broker: cpuSecondsOf(brokerPid),
+    own: ownCpuSeconds(),
+    machine: machineCpuSeconds(),
+  };
   await sleep(measureMs);
   const seconds = Number(process.hrtime.bigint() - start) / 1e9;
   const perSecond = (rig.counted() - before.count) / seconds;
   const brokerCpu = (cpuSecondsOf(brokerPid) - before.broker) / seconds;
   const loadCpu = (ownCpuSeconds() - before.own) / seconds;
+  const machineCpu = (machineCpuSeconds() - before.machine) / seconds;
   for (const publisher of rig.publishers) publisher.stop();
   await drain(rig);
   const result = {
@@ -188,6 +204,7 @@ async function run(
     misordered: rig.misordered(),
     brokerCpu,
     loadCpu,
+    othersCpu: Math.max(0, machineCpu - brokerCpu - loadCpu),
   };
   rig.close();
   return result;

@@ -15,6 +15,8 @@ import type { LoadResult } from './load.ts';
 const execute = promisify(execFile);
 const BROKER_CORE = 0;
 const LOAD_CORE = 1;
+/** Of a core, taken by neither broker nor load: the kernel's threads and timer ticks need some. */
+const QUIET_CPU = 0.15;
 const FIRST_PORT = 23_400;
 
 interface Options {
@@ -83,6 +85,20 @@ function cell(results: readonly LoadResult[]): string {
   return `**${rate(median(rates))}** (${span}; ${cores})`;
 }
 
+/** What a broker does for a second of processor time: holds on a busy machine too. */
+function perCpuSecond(result: LoadResult): number {
+  return result.perSecond / result.brokerCpu;
+}
+
+function ratio(
+  ours: readonly LoadResult[],
+  theirs: readonly LoadResult[],
+  figure: (result: LoadResult) => number,
+): string {
+  if (ours.length === 0 || theirs.length === 0) return '';
+  return `${(median(ours.map(figure)) / median(theirs.map(figure))).toFixed(1)} ×`;
+}
+
 /** What did not go as a user would want: messages that never arrived, or in another order. */
 function complaints(name: string, results: readonly LoadResult[]): string[] {
   const lost = results.reduce((sum, one) => sum + one.expected - one.arrived, 0);
@@ -91,6 +107,12 @@ function complaints(name: string, results: readonly LoadResult[]): string[] {
   const said: string[] = [];
   if (lost !== 0) said.push(`${name}: ${lost} of ${expected} messages did not arrive`);
   if (misordered !== 0) said.push(`${name}: ${misordered} did not follow the one before`);
+  const others = Math.max(...results.map((one) => one.othersCpu));
+  if (others > QUIET_CPU) {
+    said.push(
+      `${name}: not a quiet machine, others took up to ${Math.round(others * 100)} % of a core`,
+    );
+  }
   return said;
 }
 
@@ -130,15 +152,14 @@ function report(
     'Messages or deliveries a second: median (lowest to highest; CPU of the broker, of the load).',
     'The ceiling is what the load reaches against a broker that only answers.',
     '',
-    `| | ${brokers.map((kind) => kind.name).join(' | ')} | Cistern ÷ Mosquitto |`,
-    `|---|${brokers.map(() => '---|').join('')}---|`,
+    `| | ${brokers.map((kind) => kind.name).join(' | ')} | Cistern ÷ Mosquitto | per CPU second |`,
+    `|---|${brokers.map(() => '---|').join('')}---|---|`,
   ];
   const said: string[] = [];
   for (const load of measured) {
     const cells = brokers.map((kind) => cell(of(load, kind.name)));
-    const rateOf = (name: string) => median(of(load, name).map((one) => one.perSecond));
-    const ratio = rateOf('Cistern') / rateOf('Mosquitto');
-    cells.push(Number.isNaN(ratio) ? '' : `${ratio.toFixed(1)} ×`);
+    cells.push(ratio(of(load, 'Cistern'), of(load, 'Mosquitto'), (one) => one.perSecond));
+    cells.push(ratio(of(load, 'Cistern'), of(load, 'Mosquitto'), perCpuSecond));
     lines.push(`| ${load.title} | ${cells.join(' | ')} |`);
     for (const kind of brokers) {
       said.push(...complaints(`${load.title}, ${kind.name}`, of(load, kind.name)));
