@@ -36,7 +36,8 @@ export async function readPartition(
   while (offset < bounds.durableOffset) {
     const result = await ring.read(partitionId, offset, { maxRecords: 37, maxBytes: 10_000 });
     if (result.lapped > 0) throw new Error(`partition ${partitionId}: lapped at ${offset}`);
-    if (result.nextOffset <= offset) throw new Error(`partition ${partitionId}: stuck at ${offset}`);
+    if (result.nextOffset <= offset)
+      throw new Error(`partition ${partitionId}: stuck at ${offset}`);
     records.push(...result.records);
     damaged += result.damaged;
     offset = result.nextOffset;

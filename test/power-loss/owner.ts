@@ -188,7 +188,8 @@ export function recoverOwner(
   const retained = new Map<string, Entry>();
   for (const record of scanned) {
     if ((record.flags & RecordFlag.control) !== 0) {
-      if (record.sequence > (checkpoint?.sequence ?? 0)) keepLatest(controls, keyOf(record), record);
+      if (record.sequence > (checkpoint?.sequence ?? 0))
+        keepLatest(controls, keyOf(record), record);
     } else if ((record.flags & RecordFlag.retained) !== 0) {
       keepLatest(retained, record.topic, record);
     }

@@ -110,12 +110,13 @@ async function checkDamaged(image: DiskImage, prepare?: (world: World) => void):
   const fresh = missing.filter((entry) => !carried.has(place(entry)));
   const groups = new Set(fresh.map((entry) => groupOf.get(entry)));
   if (groups.size > 1) {
-    throw new Error(`${missing.length} records of ${groups.size} batches: ${missing.map(place)}`);
+    throw new Error(
+      `${missing.length} records of ${groups.size} batches: ${missing.map(place).join()}`,
+    );
   }
   if (missing.length > 0) {
     const report = world.ring.recovery;
-    const reported =
-      world.ring.statistics().corruptRecords + report.tornRecords + found.damaged;
+    const reported = world.ring.statistics().corruptRecords + report.tornRecords + found.damaged;
     if (reported < missing.length) {
       throw new Error(`${missing.length} records are lost and ${reported} were reported`);
     }
@@ -132,7 +133,7 @@ async function checkFirstPage(one: Moment): Promise<void> {
   const found = await world.observe();
   verifyFoundWasTried(found, one.ledger);
   const missing = missingEntries(found, one.ledger, one.heads);
-  if (missing.length > 0) throw new Error(`lost ${missing.map(place)}`);
+  if (missing.length > 0) throw new Error(`lost ${missing.map(place).join()}`);
   await checkAppends(world, found, one);
 }
 

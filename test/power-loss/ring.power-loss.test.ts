@@ -33,7 +33,9 @@ describe('a power cut', () => {
   test('while slots are being recycled, at every operation around a checkpoint', async () => {
     const life = await severalLaps(31);
     const around = life.moments.filter((_, index) =>
-      life.moments.slice(Math.max(0, index - 3), index + 4).some((one) => one.what === 'checkpoint'),
+      life.moments
+        .slice(Math.max(0, index - 3), index + 4)
+        .some((one) => one.what === 'checkpoint'),
     );
     for (const [index, moment] of sample(around, 100, 32).entries()) {
       await checkCut(moment, index % 2 === 0 ? 'none' : oneMode(index), 4000 + index);
@@ -133,7 +135,9 @@ describe('the ring without any cut', () => {
       .reduce((sum, record) => sum + record.payload.length, 0);
     // Of sixteen segments some are free, being freed or being filled; headers and padding cost too.
     expect(kept).toBeGreaterThan(0.4 * SLOTS * SEGMENT_BYTES);
-    expect(found.partitions.find((info) => info.stream === 'default')?.headOffset).toBeGreaterThan(0);
+    expect(found.partitions.find((info) => info.stream === 'default')?.headOffset).toBeGreaterThan(
+      0,
+    );
     expect(life.logger.atLeast('warn')).toEqual([]);
   });
 });

@@ -1,22 +1,7 @@
-import {
-  FIRST_STREAM_PARTITION_ID,
-  type PartitionInfo,
-  RecordFlag,
-} from '../../src/ring/types.ts';
-import {
-  ackedEntries,
-  difference,
-  type Entry,
-  type LedgerView,
-  triedEntry,
-} from './ledger.ts';
+import { FIRST_STREAM_PARTITION_ID, type PartitionInfo, RecordFlag } from '../../src/ring/types.ts';
+import { ackedEntries, difference, type Entry, type LedgerView, triedEntry } from './ledger.ts';
 import type { Observation } from './observe.ts';
-import {
-  CARRIED_KEY_PREFIX,
-  CHECKPOINT_KEY_PREFIX,
-  keyOf,
-  type OwnerState,
-} from './owner.ts';
+import { CARRIED_KEY_PREFIX, CHECKPOINT_KEY_PREFIX, keyOf, type OwnerState } from './owner.ts';
 
 /** DESIGN 4.8: after damage to the newest segment the tail offsets jump by this. */
 const TAIL_JUMP = 2 ** 20;
@@ -97,7 +82,8 @@ function verifyNoGaps(found: Observation): void {
     let expected: number | undefined;
     for (const { offset } of found.read.get(info.id) ?? []) {
       const gap = offset - (expected ?? offset);
-      if (gap > 0 && gap < TAIL_JUMP) fail(`${name(info)}: ${gap} offsets before ${offset} are gone`);
+      if (gap > 0 && gap < TAIL_JUMP)
+        fail(`${name(info)}: ${gap} offsets before ${offset} are gone`);
       expected = offset + 1;
     }
   }
@@ -163,8 +149,7 @@ function verifyLatest(
 /** A retained value that was being moved is the same value at either place. */
 function isSameValue(left: Entry, right: Entry): boolean {
   return (
-    (right.flags & RecordFlag.retained) !== 0 &&
-    Buffer.compare(left.payload, right.payload) === 0
+    (right.flags & RecordFlag.retained) !== 0 && Buffer.compare(left.payload, right.payload) === 0
   );
 }
 

@@ -190,10 +190,13 @@ export class SimDisk implements Volume {
 
   async syncDirectory(): Promise<void> {
     const count = this.#image.pending.length;
-    await this.#operate({ kind: 'syncDirectory', name: '', takesMs: FLUSH_MS }, {
-      pend: () => undefined,
-      apply: () => this.#image.syncDirectory(count),
-    });
+    await this.#operate(
+      { kind: 'syncDirectory', name: '', takesMs: FLUSH_MS },
+      {
+        pend: () => undefined,
+        apply: () => this.#image.syncDirectory(count),
+      },
+    );
   }
 
   #handle(name: string, file: FileImage, writable: boolean): VolumeFile {
@@ -238,23 +241,29 @@ export class SimDisk implements Volume {
 
   async #write(name: string, file: FileImage, offset: number, data: Uint8Array): Promise<void> {
     await this.#exclusively(name, file, () =>
-      this.#operate({ kind: 'write', name, offset, data, takesMs: TRANSFER_MS }, {
-        pend: (_, fileIn) => fileIn.get(file)?.write(offset, data),
-        apply: () => file.write(offset, data),
-        fail: (fault) => {
-          if (fault === 'SHORT') file.write(offset, data.subarray(0, data.length >>> 1));
+      this.#operate(
+        { kind: 'write', name, offset, data, takesMs: TRANSFER_MS },
+        {
+          pend: (_, fileIn) => fileIn.get(file)?.write(offset, data),
+          apply: () => file.write(offset, data),
+          fail: (fault) => {
+            if (fault === 'SHORT') file.write(offset, data.subarray(0, data.length >>> 1));
+          },
         },
-      }),
+      ),
     );
   }
 
   async #sync(name: string, file: FileImage): Promise<void> {
     const covered = file.beginSync();
-    await this.#operate({ kind: 'sync', name, takesMs: FLUSH_MS }, {
-      pend: () => undefined,
-      apply: () => file.endSync(covered),
-      fail: () => file.failSync(),
-    });
+    await this.#operate(
+      { kind: 'sync', name, takesMs: FLUSH_MS },
+      {
+        pend: () => undefined,
+        apply: () => file.endSync(covered),
+        fail: () => file.failSync(),
+      },
+    );
   }
 
   async #writeDurable(
@@ -264,26 +273,25 @@ export class SimDisk implements Volume {
     data: Uint8Array,
   ): Promise<void> {
     await this.#exclusively(name, file, () =>
-      this.#operate({ kind: 'writeDurable', name, offset, data, takesMs: FLUSH_MS }, {
-        pend: (_, fileIn) => fileIn.get(file)?.write(offset, data),
-        apply: () => file.writeDurable(offset, data),
-        fail: (fault) => {
-          // After EIO or a short transfer a part may be there, in the cache or on the medium.
-          if (fault === 'ENOSPC' || fault === 'EROFS') return;
-          const part = data.subarray(0, this.#random.below(data.length + 1));
-          if (this.#random.chance(0.5)) file.writeDurable(offset, part);
-          else file.write(offset, part);
+      this.#operate(
+        { kind: 'writeDurable', name, offset, data, takesMs: FLUSH_MS },
+        {
+          pend: (_, fileIn) => fileIn.get(file)?.write(offset, data),
+          apply: () => file.writeDurable(offset, data),
+          fail: (fault) => {
+            // After EIO or a short transfer a part may be there, in the cache or on the medium.
+            if (fault === 'ENOSPC' || fault === 'EROFS') return;
+            const part = data.subarray(0, this.#random.below(data.length + 1));
+            if (this.#random.chance(0.5)) file.writeDurable(offset, part);
+            else file.write(offset, part);
+          },
         },
-      }),
+      ),
     );
   }
 
   /** "At most one write is in flight per file" and its data must not change until it returns. */
-  async #exclusively(
-    name: string,
-    file: FileImage,
-    write: () => Promise<void>,
-  ): Promise<void> {
+  async #exclusively(name: string, file: FileImage, write: () => Promise<void>): Promise<void> {
     if (this.#writing.has(file)) this.violations.push(`two writes in flight on ${name}`);
     this.#writing.add(file);
     try {
@@ -295,17 +303,20 @@ export class SimDisk implements Volume {
 
   async #changeDirectory(change: DirectoryChange): Promise<void> {
     const name = change.kind === 'rename' ? change.from : change.name;
-    await this.#operate({ kind: change.kind, name, takesMs: TRANSFER_MS }, {
-      pend: (image) => {
-        if (refusal(image, change) !== undefined) return;
-        image.change(change.kind === 'create' ? { ...change, file: change.file.copy() } : change);
+    await this.#operate(
+      { kind: change.kind, name, takesMs: TRANSFER_MS },
+      {
+        pend: (image) => {
+          if (refusal(image, change) !== undefined) return;
+          image.change(change.kind === 'create' ? { ...change, file: change.file.copy() } : change);
+        },
+        apply: () => {
+          const reason = refusal(this.#image, change);
+          if (reason !== undefined) throw failed(reason);
+          this.#image.change(change);
+        },
       },
-      apply: () => {
-        const reason = refusal(this.#image, change);
-        if (reason !== undefined) throw failed(reason);
-        this.#image.change(change);
-      },
-    });
+    );
   }
 
   async #operate(call: Call, effect: Effect): Promise<void> {
