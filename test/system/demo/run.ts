@@ -1,4 +1,4 @@
-// npm run demo [-- --seconds 34 --devices 20 --rate 1000]: a fleet publishes through Cistern to a real
+// npm run demo [-- --seconds 30 --devices 20 --rate 1000]: a fleet publishes through Cistern to a real
 // Mosquitto while the link is cut and the broker is killed. Every figure comes from the two ledgers,
 // which the fleet and a subscriber at the upstream write in processes of their own; none is Cistern's.
 // Exit code 1 where an acknowledged reading was lost or a device's order was broken.
@@ -11,15 +11,15 @@ import { clock, formatPhases, formatReckoning, number, type Phase } from './tabl
 
 const { values } = parseArgs({
   options: {
-    seconds: { type: 'string', default: '34' },
+    seconds: { type: 'string', default: '30' },
     devices: { type: 'string', default: '20' },
     rate: { type: 'string', default: '1000' },
   },
 });
 const devices = positive('devices', values.devices);
 const rate = positive('rate', values.rate);
-/** The script below is written for 34 seconds of publishing; another length stretches it. */
-const stretch = positive('seconds', values.seconds) / 34;
+/** The script below is written for 30 seconds of publishing; another length stretches it. */
+const stretch = positive('seconds', values.seconds) / 30;
 /** Without a new arrival for this long, what is missing is missing. */
 const DRAIN_PATIENCE_MS = 15_000;
 const DRAIN_QUIET_MS = 1_000;
@@ -46,7 +46,7 @@ function phase(title: string, remark: string): void {
   closePhase(nowMs);
   if (phases.length === 0) originMs = nowMs;
   open = { title, startMs: nowMs };
-  console.log(`  ${clock(nowMs - originMs)}  ${title.padEnd(20)} ${remark}`);
+  console.log(`  ${clock(nowMs - originMs)}  ${title.padEnd(23)} ${remark}`);
 }
 
 function closePhase(nowMs: number): void {
@@ -73,11 +73,11 @@ function restarted(): string {
 async function play(): Promise<void> {
   stage.startFleet();
   phase('link up', `${devices} devices publish ${number(rate)} readings a second, JSON and CBOR`);
-  await wait(5);
+  await wait(4);
 
   stage.link.cut('refused');
   phase('LINK CUT', 'the upstream is out of reach; the fleet publishes on');
-  await wait(5);
+  await wait(4);
 
   await killAndRestart('KILL -9', 'the broker is gone', 2);
   phase('broker restarted', restarted());
@@ -89,11 +89,11 @@ async function play(): Promise<void> {
   await waitFor('the drain to begin', () => stage.upstreamLedgerBytes() > beforeBytes + 10_000);
   await killAndRestart('KILL -9 while draining', 'the broker is gone', 1);
   phase('broker restarted', restarted());
-  await wait(6);
+  await wait(5);
 
   stage.link.cut('silent');
   phase('LINK GONE SILENT', 'no reset, no refusal: what is sent now vanishes');
-  await wait(5);
+  await wait(4);
 
   stage.link.restore();
   phase('link restored', 'what vanished is sent again');
