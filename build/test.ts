@@ -58,15 +58,22 @@ function add(one: Counts, other: Counts): Counts {
   };
 }
 
-async function runReal(folder: string): Promise<Counts> {
+async function prepareReal(): Promise<void> {
   await ensureProgram('mosquitto', 'mosquitto');
   await ensureProgram('mosquitto_pub', 'mosquitto-clients');
   await ensureProgram('mkfs.xfs', 'xfsprogs');
   await ensureProgram('mkfs.ext4', 'e2fsprogs');
-  const built = await runChild(process.execPath, ['build/executable.ts', '--if-stale'], {
-    cwd: root,
-  });
-  if (built !== 0) throw new Error('build/out/cistern could not be made');
+  const build = [process.execPath, ['build/executable.ts', '--if-stale'], { cwd: root }] as const;
+  if ((await runChild(...build)) !== 0) throw new Error('build/out/cistern could not be made');
+}
+
+async function runReal(folder: string): Promise<Counts> {
+  try {
+    await prepareReal();
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return { ...nothing, failed: 1 };
+  }
   return runVitest(REAL_ARGUMENTS, folder, 'real');
 }
 
