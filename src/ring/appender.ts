@@ -4,17 +4,22 @@ import type { Clock } from '../platform/clock.ts';
 import type { Compressor } from '../platform/compression.ts';
 import { type DecodedRecord, decodeRecords, newSource } from './batch-reader.ts';
 import { BatchWriter } from './batch-writer.ts';
-import { PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
+import { BATCH_CLOSED, PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
 import type { Partition } from './partitions.ts';
 import type { RingState } from './ring-state.ts';
 import { Segment, type SegmentDetail } from './segment.ts';
 import { encodeSegmentHeader, type PreviousEnd, type SegmentHeader } from './segment-header.ts';
 import type { AppendRequest, EventTime, RecordSource, RecordView } from './types.ts';
 
-/** Definitions are repeated this often, so that damage takes few names. */
+/** Definitions are repeated this often, so that damage takes few names; more often where segments are small. */
 const DEFINITION_PERIOD_BYTES = 256 * 1024;
+const DEFINITION_PERIODS = 16;
 const MAX_BATCH_BYTES = 512 * 1024;
 const MAX_IDLE_WRITERS = 3;
+/** What a start needs in hand: it takes one slot and names another. */
+export const SLOTS_FOR_START = 2;
+/** What must be in hand to open a segment, so that its header leaves enough for a start. */
+export const SLOTS_TO_OPEN = SLOTS_FOR_START + 1;
 const MAX_SKIPPED_COMPRESSIONS = 64;
 
 /** The segment being filled, in memory ahead of flash by the batches that wait. */
@@ -38,6 +43,8 @@ export interface ActiveSegment {
   readonly carriedSources: Map<string, number>;
   /** How many partitions the header and the batches of this period name. */
   definedPartitions: number;
+  /** Free slots besides this one when it was opened, as its header tells the next start. */
+  readonly slotsInHand: number;
   /** True after a failed write: nothing more goes to its slot, not even a summary. */
   abandoned: boolean;
 }
@@ -46,6 +53,15 @@ export interface ActiveSegment {
 export interface PendingBatch {
   readonly writer: BatchWriter;
   readonly active: ActiveSegment;
+}
+
+interface RoomOptions {
+  /** How many slots must be free for a segment to be opened. */
+  readonly minSlots: number;
+  /** Of a record that has one already. */
+  readonly sequence?: number;
+  /** Of the batch that the record was in before. */
+  readonly clock?: EventTime;
 }
 
 export interface AppenderOptions {
@@ -71,6 +87,7 @@ export class Appender {
   readonly #compressor: Compressor | undefined;
   readonly #governorTokens: () => number;
   readonly #maxBatchBytes: number;
+  readonly #periodBytes: number;
   readonly #idle: BatchWriter[] = [];
   #open: BatchWriter | undefined;
   #active: ActiveSegment | undefined;
@@ -89,6 +106,7 @@ export class Appender {
     this.#previous = options.previous;
     const { segmentSizeBytes } = options.state.identity;
     this.#maxBatchBytes = Math.min(MAX_BATCH_BYTES, segmentSizeBytes);
+    this.#periodBytes = Math.min(DEFINITION_PERIOD_BYTES, segmentSizeBytes / DEFINITION_PERIODS);
     this.maxRecordBytes = Math.floor(segmentSizeBytes / 2) - 4 * PAGE_BYTES;
   }
 
@@ -115,13 +133,17 @@ export class Appender {
     return this.#turnTimeMs;
   }
 
-  /** Gives the record its offset and sequence. Throws RING_FULL where no slot is free. */
-  append(request: AppendRequest): number {
+  /**
+   * Gives the record its offset and sequence. Throws RING_FULL where a new segment is needed and not
+   * enough slots are free; one that insists may take what is kept for a start.
+   */
+  append(request: AppendRequest, insists: boolean): number {
     const { source, attributes, payload, flags } = request;
     const state = this.#state;
     const partition = state.partitions.need(request.partitionId);
     const byteCount = attributes.length + payload.length;
-    const writer = this.#roomFor(source, byteCount);
+    const minSlots = insists ? SLOTS_FOR_START : SLOTS_TO_OPEN;
+    const writer = this.#roomFor(source, byteCount, { minSlots });
     const number = source === null ? 0 : this.#numberOf(writer, source);
     const offset = partition.tailOffset++;
     const sequence = ++state.lastSequence;
@@ -164,6 +186,40 @@ export class Appender {
   /** Opens a batch even where there is nothing to put in: recovery's first one. */
   openEmptyBatch(): BatchWriter {
     return this.#roomFor(null, 0);
+  }
+
+  /**
+   * True where a start after a power cut now would find too few free slots: a restart used them up.
+   * The next segment's header puts that right.
+   */
+  get wantsNewSegment(): boolean {
+    const active = this.#active;
+    return active !== undefined && active.slotsInHand < SLOTS_FOR_START;
+  }
+
+  /** True while the active segment has more room than recycling may want for what it carries. */
+  get hasEasyRoom(): boolean {
+    const position = this.#active?.position ?? Infinity;
+    return position + this.openBytes < this.#state.identity.segmentSizeBytes * 0.75;
+  }
+
+  /** Leaves the segment before it is full. */
+  startNewSegment(): void {
+    this.close();
+    this.#leaveSegment();
+    this.openEmptyBatch();
+    this.close();
+  }
+
+  /** Queues the batch that says so; false where the segment is full, since it opens no other. */
+  closeRing(): boolean {
+    const active = this.#active;
+    if (active === undefined || this.#open !== undefined) return false;
+    const writer = this.#openIn(active, PAGE_BYTES, this.#state.lastSequence + 1, undefined);
+    if (writer === undefined) return false;
+    writer.mark(BATCH_CLOSED);
+    this.close();
+    return true;
   }
 
   /** Seals the open batch and queues it. */
@@ -250,7 +306,11 @@ export class Appender {
     }
     const source = sourceOf(record);
     const byteCount = record.attributes.length + record.payload.length;
-    const writer = this.#roomFor(source, byteCount, record.sequence, clock);
+    const writer = this.#roomFor(source, byteCount, {
+      minSlots: SLOTS_FOR_START,
+      sequence: record.sequence,
+      clock,
+    });
     const number = source === null ? 0 : this.#carriedNumber(writer, source);
     writer.fresh(
       this.#state.partitions.need(record.partitionId),
@@ -270,8 +330,7 @@ export class Appender {
   #roomFor(
     source: { readonly topic: string; readonly origin: string } | null,
     byteCount: number,
-    sequence = this.#state.lastSequence + 1,
-    clock?: EventTime,
+    { minSlots, sequence, clock }: RoomOptions = { minSlots: SLOTS_FOR_START },
   ): BatchWriter {
     const definitionBytes =
       source === null ? 0 : 24 + 3 * (source.topic.length + source.origin.length);
@@ -286,13 +345,16 @@ export class Appender {
     }
     const need = byteCount + definitionBytes + PAGE_BYTES;
     for (let attempt = 0; attempt < 2; attempt++) {
-      const active = this.#active ?? this.#openSegment();
-      const writer = this.#openIn(active, need, sequence, clock);
+      const active = this.#active ?? this.#openSegment(minSlots);
+      const firstSequence = sequence ?? this.#state.lastSequence + 1;
+      const writer = this.#openIn(active, need, firstSequence, clock);
       if (writer?.fits(byteCount, definitionBytes)) return writer;
       if (writer !== undefined) {
         this.#open = undefined;
         this.recycle(writer);
       }
+      // A segment is left only where another can be opened: what is small may fit it still.
+      if (this.#state.slots.inHand < minSlots) throw ringFull();
       this.#leaveSegment();
     }
     assert(false, 'a record within the limit did not fit an empty segment');
@@ -330,7 +392,7 @@ export class Appender {
 
   /** Names the partitions that the segment's header does not, once a period. */
   #startPeriod(active: ActiveSegment, writer: BatchWriter): void {
-    const period = Math.floor(active.position / DEFINITION_PERIOD_BYTES);
+    const period = Math.floor(active.position / this.#periodBytes);
     const all = this.#state.partitions.all;
     const from = period === active.period ? active.definedPartitions : active.partitionCount;
     active.period = period;
@@ -360,9 +422,9 @@ export class Appender {
     };
   }
 
-  #openSegment(): ActiveSegment {
+  #openSegment(minSlots: number): ActiveSegment {
     const state = this.#state;
-    if (!state.slots.canOpen) throw ringFull();
+    if (state.slots.inHand < minSlots) throw ringFull();
     const slot = state.slots.take();
     const nextSlot = state.slots.next;
     assert(slot !== undefined && nextSlot !== undefined, 'no slot was free after all');
@@ -389,6 +451,7 @@ export class Appender {
       period: 0,
       carriedSources: new Map(),
       definedPartitions: state.partitions.all.length,
+      slotsInHand: state.slots.inHand,
       abandoned: false,
     };
     this.#active = active;

@@ -98,8 +98,9 @@ export class DecodedRecord implements RecordView {
 }
 
 /**
- * Decodes every record of a batch, in order. `names` must hold the definitions of the segment up to
- * this batch. Throws RING_DAMAGED where the bytes make no sense, which a good CRC rules out.
+ * Decodes the records of a batch, in order. `names` must hold the definitions of the segment up to
+ * this batch; a record whose definition damage took is left out: without its topic it is of no use,
+ * and with a wrong one it would do harm. Throws RING_DAMAGED where the bytes make no sense, which a good CRC rules out.
  */
 export function decodeRecords(
   body: Uint8Array,
@@ -148,6 +149,7 @@ export function decodeRecords(
     if ((tag & Tag.payloadLength) !== 0) payloadLength = reader.varint();
     if (attributesLength >= 0) attributes = reader.take(attributesLength);
     const payload = reader.take(payloadLength);
+    if (source !== 0 && names[source] === undefined) continue;
     records.push(
       new DecodedRecord(
         place,

@@ -14,7 +14,6 @@ import { ByteWriter, writeVarint } from './bytes.ts';
 import {
   BATCH_COMPRESSED,
   BATCH_HAS_CARRIED,
-  BATCH_RECOVERY_COPY,
   PAGE_BYTES,
   toPages,
 } from './format.ts';
@@ -232,8 +231,9 @@ export class BatchWriter {
     this.flags |= BATCH_HAS_CARRIED;
   }
 
-  markRecoveryCopy(): void {
-    this.flags |= BATCH_RECOVERY_COPY;
+  /** Sets BATCH_RECOVERY_COPY or BATCH_CLOSED. */
+  mark(flag: number): void {
+    this.flags |= flag;
   }
 
   /** Puts header and definitions before the records, computes the CRCs and pads to whole pages. */

@@ -93,9 +93,10 @@ export class Committer {
 
   /**
    * Writes what is closed, for a ring that is being opened: false where that failed twice, after
-   * which nothing more is tried.
+   * which nothing more is tried. `mayMove` allows the second try, in another slot.
    */
-  async commitNow(): Promise<boolean> {
+  async commitNow({ mayMove }: { readonly mayMove: boolean }): Promise<boolean> {
+    if (!mayMove) this.#failures = 1;
     this.#pump();
     while (!this.isClean && this.failure === undefined) {
       await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
@@ -103,6 +104,15 @@ export class Committer {
     if (this.failure === undefined) return true;
     await this.stop();
     return false;
+  }
+
+  /** Writes the empty batch that ends a ring closed in order, where there is room for it. */
+  async commitClosed(): Promise<void> {
+    if (!this.#appender.closeRing()) return;
+    this.#pump();
+    while (!this.isClean && this.failure === undefined) {
+      await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    }
   }
 
   /** Writes nothing more once what is in flight has returned. */
@@ -295,7 +305,7 @@ export class Committer {
     });
     if (this.#failures === 1) this.#suspectSlot = slot;
     else this.failure = error;
-    if (this.#canEncodeAgain(batch)) {
+    if (this.#mayEncodeAgain(batch)) {
       this.#inFlight = undefined;
       for (const segment of this.#appender.encodeAgain(batch)) this.#drop(segment.epoch);
       this.#due = true;
@@ -308,7 +318,7 @@ export class Committer {
     this.#idle();
   }
 
-  #canEncodeAgain(batch: PendingBatch): boolean {
+  #mayEncodeAgain(batch: PendingBatch): boolean {
     const waiting = [batch, ...this.#appender.closed];
     const segments = new Set(waiting.map(({ active }) => active.segment));
     return this.#state.slots.inHand > segments.size;

@@ -19,6 +19,8 @@ export const BATCH_HAS_CARRIED = 0x200;
 /** It is recovery's copy of the last batch of the segment before. */
 export const BATCH_RECOVERY_COPY = 0x400;
 export const BATCH_CLOCK_TRUSTED = 0x800;
+/** Empty, and the last of a ring that was closed in order: nothing durable lies behind it. */
+export const BATCH_CLOSED = 0x1000;
 
 /** An offset jumps by this where recovery cannot prove which ones were given out. */
 export const UNCERTAIN_TAIL_JUMP = 2 ** 20;

@@ -1,8 +1,9 @@
 import { CisternError } from '../base/errors.ts';
-import { Appender } from './appender.ts';
+import { Appender, SLOTS_FOR_START } from './appender.ts';
 import { decodeRecords, unpackBody } from './batch-reader.ts';
 import { Committer } from './commit.ts';
 import { viewOf } from './bytes.ts';
+import { BATCH_RECOVERY_COPY } from './format.ts';
 import type { CommitGovernor } from './governor.ts';
 import { Partitions } from './partitions.ts';
 import { type Recovered, recoverRing } from './recovery.ts';
@@ -18,6 +19,11 @@ const MIN_SLOTS = 16;
 const SEGMENT_STEP_BYTES = 64 * 1024;
 /** A newest segment with less than this is copied whole, so that restarts do not eat the ring. */
 const MAX_COPIED_BYTES = 128 * 1024;
+/** The same where no other slot could be named. */
+const MAX_COPIED_SHORT_BYTES = 384 * 1024;
+
+/** How much longer a record may be as a copy, which has its own offset, sequence and time. */
+const MAX_COPY_GROWTH_BYTES = 40;
 
 const nothingBefore: PreviousEnd = {
   epoch: 0,
@@ -178,6 +184,7 @@ function newState(options: RingOptions, files: SlotFiles, epoch: number): RingSt
     slots,
     segments: [],
     lost: [],
+    jumps: [],
     epoch,
     lastSequence: 0,
     checkpointSequence: 0,
@@ -204,18 +211,27 @@ function recoveredState(options: RingOptions, files: SlotFiles, known: Recovered
     slots,
     segments: [...known.segments],
     lost: [...known.lost],
+    jumps: [...known.jumps],
     epoch: known.highestEpoch,
     lastSequence: known.lastSequence,
     checkpointSequence: known.checkpointSequence,
   });
   state.tailsJumped = known.tailUncertain;
+  if (known.tailUncertain) noteJump(state);
   state.counters.corruptRecords = known.corruptRecords;
   const used = new Set(known.segments.map(({ slot }) => slot));
   for (let slot = 0; slot < slotCount; slot++) if (!used.has(slot)) slots.free(slot);
   slots.prefer(newest.nextSlot);
   for (const [segment, detail] of known.details) state.cache.putDetail(segment.epoch, detail);
-  makeRoom(state);
   return state;
+}
+
+function noteJump(state: RingState): void {
+  for (const { id, tailOffset } of state.partitions.all) {
+    const ends = state.segments.map(({ extents }) => extents.get(id)?.lastOffset ?? -1);
+    const end = Math.max(...ends) + 1;
+    if (end > 0) state.jumps.push({ partitionId: id, firstOffset: end, count: tailOffset - end });
+  }
 }
 
 function pick({ clock, crc32, compressor, logger }: RingOptions): {
@@ -229,10 +245,12 @@ function pick({ clock, crc32, compressor, logger }: RingOptions): {
 
 // Each restart takes a slot, and only a running ring lets slots go. After a row of crashes none may
 // be left; then the oldest segment goes that rotation would let go next, plain ones first.
-function makeRoom(state: RingState): void {
-  while (!state.slots.canOpen && state.segments.length > 1) {
+// Where the newest header is lost, so is the word of what it let go, which was the oldest.
+function makeRoom(state: RingState, newestIsKnown: boolean): void {
+  while (state.slots.inHand < SLOTS_FOR_START) {
     const older = state.segments.slice(0, -1);
-    const victim = older.find(({ flags }) => flags === 0) ?? older[0];
+    const plain = newestIsKnown ? older.find(({ flags }) => flags === 0) : undefined;
+    const victim = plain ?? older[0];
     if (victim === undefined) return;
     const { slot, epoch, flags } = victim;
     if (flags === 0) state.logger.warn('ring.segment_dropped', { slot, epoch });
@@ -290,32 +308,50 @@ async function writeFirstBatch(
   options: RingOptions,
 ): Promise<void> {
   const { appender, committer } = parts;
-  const copies = known === undefined ? { records: [], whole: false } : copiesOf(known, options);
   const old = known?.unsealed.segment;
+  const isShort = state.slots.inHand < SLOTS_FOR_START;
+  const copies = known === undefined ? noCopies : copiesOf(known, options, isShort);
   if (copies.whole && old !== undefined) {
     state.segments.splice(state.segments.indexOf(old), 1);
     old.state = 'free';
     for (const [id, extent] of old.extents) state.partitions.need(id).bytes -= extent.bytes;
+    // It may be named as the next one before its copy is durable: it is not written before that.
+    if (isShort) state.slots.free(old.slot);
   }
+  makeRoom(state, known?.unsealed.hasHeader ?? true);
   const batch = appender.openEmptyBatch();
-  batch.markRecoveryCopy();
+  batch.mark(BATCH_RECOVERY_COPY);
   for (const record of copies.records) appender.carry(record);
   appender.close();
-  const isDurable = await committer.commitNow();
+  const isDurable = await committer.commitNow({ mayMove: !(copies.whole && isShort) });
   if (!isDurable) throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
-  if (copies.whole && old !== undefined) state.slots.free(old.slot);
+  if (copies.whole && !isShort && old !== undefined) state.slots.free(old.slot);
   state.updateHeads(state.partitions.all.map(({ id }) => id));
 }
+
+interface Copies {
+  readonly records: readonly RecordView[];
+  /** True where they are all that the unsealed segment holds. */
+  readonly whole: boolean;
+}
+
+const noCopies: Copies = { records: [], whole: false };
 
 function copiesOf(
   known: Recovered,
   { compressor, segmentSizeBytes }: RingOptions,
-): { records: RecordView[]; whole: boolean } {
+  isShort: boolean,
+): Copies {
   const { walk, bytes, segment } = known.unsealed;
   const sources = known.details.get(segment)?.sources ?? [];
   const batches = walk.batches.filter(({ sound }) => sound);
-  const total = batches.reduce((sum, { header }) => sum + header.unpackedLength + 40 * header.count, 0);
-  const whole = total <= Math.min(MAX_COPIED_BYTES, segmentSizeBytes / 4);
+  let total = 0;
+  for (const { header } of batches) {
+    total += header.unpackedLength + MAX_COPY_GROWTH_BYTES * (header.freshCount + 1);
+  }
+  // It must fit one batch: only then are the header that lets the old slot go and the copy one write.
+  const limit = isShort ? segmentSizeBytes / 2 : segmentSizeBytes / 4;
+  const whole = total <= Math.min(isShort ? MAX_COPIED_SHORT_BYTES : MAX_COPIED_BYTES, limit);
   const records: RecordView[] = [];
   for (const { header } of whole ? batches : batches.slice(-1)) {
     const at = header.position + header.headerLength;

@@ -3,7 +3,7 @@ import { bodyIsSound, decodeBatchHeader } from './batch-header.ts';
 import { type DecodedRecord, decodeRecords, readDefinitions, unpackBody } from './batch-reader.ts';
 import { summaryLength, decodeSummary } from './summary.ts';
 import type { CachedBatch } from './segment-cache.ts';
-import type { RingState } from './ring-state.ts';
+import type { LostRange, RingState } from './ring-state.ts';
 import { type BatchPlace, Segment, type SegmentDetail } from './segment.ts';
 import {
   FIRST_STREAM_PARTITION_ID,
@@ -118,7 +118,9 @@ export class Reader {
   ): Promise<DecodedRecord[] | undefined> {
     const batch = await this.#batchAt(segment, detail, place);
     if (batch === undefined) return undefined;
-    return decodeRecords(batch.body, batch.header, detail.sources);
+    const records = decodeRecords(batch.body, batch.header, detail.sources);
+    if (records.length < batch.header.count) this.#noteNameless(place, records);
+    return records;
   }
 
   /** Where the next record at or after `offset` may lie, and how far that segment goes. */
@@ -191,18 +193,14 @@ export class Reader {
     return { records, through };
   }
 
-  // In a stream's partition every hole is damage. In the partitions that are compacted, holes are
-  // what was let go, so only what is known to be lost counts.
+  // In a stream's partition every hole is damage, except where the tail jumped. In the partitions
+  // that are compacted, holes are what was let go, so only what is known to be lost counts.
   #holes(partitionId: number, from: number, to: number): number {
     if (to <= from) return 0;
-    if (partitionId >= FIRST_STREAM_PARTITION_ID) return to - from;
-    let count = 0;
-    for (const range of this.#state.lost) {
-      if (range.partitionId !== partitionId) continue;
-      const end = Math.min(to, range.firstOffset + range.count);
-      count += Math.max(0, end - Math.max(from, range.firstOffset));
-    }
-    return count;
+    const { lost, jumps } = this.#state;
+    const known = overlap(lost, partitionId, from, to);
+    if (partitionId < FIRST_STREAM_PARTITION_ID) return known;
+    return Math.max(known, to - from - overlap(jumps, partitionId, from, to));
   }
 
   async #loadDetail(segment: Segment): Promise<SegmentDetail | undefined> {
@@ -248,11 +246,17 @@ export class Reader {
     const { cache } = this.#state;
     const known = cache.batch(segment.epoch, place.position);
     if (known !== undefined) return known;
-    const run = contiguousFrom(detail, place);
-    const length = run.reduce((sum, batch) => sum + batch.lengthBytes, 0);
-    const bytes = new Uint8Array(length);
-    await this.#state.files.read(segment.slot, place.position, bytes);
+    let run = contiguousFrom(detail, place);
+    let bytes = await this.#readBatches(segment, run);
+    if (bytes === undefined && run.length > 1) {
+      run = [place];
+      bytes = await this.#readBatches(segment, run);
+    }
     if (segment.state === 'free') return undefined;
+    if (bytes === undefined) {
+      this.#noteLost(place.runs);
+      return undefined;
+    }
     let first: CachedBatch | undefined;
     for (const batch of run) {
       const read = this.#unpack(bytes, batch.position - place.position, batch.position, segment);
@@ -261,8 +265,25 @@ export class Reader {
       readDefinitions(read.body, read.header, detail.sources);
       cache.putBatch(segment.epoch, batch.position, read);
     }
-    if (first === undefined) this.#noteDamage(place);
+    if (first === undefined) this.#noteLost(place.runs);
     return first;
+  }
+
+  /** Undefined where the device refuses: to a reader that is damage like any other. */
+  async #readBatches(
+    segment: Segment,
+    run: readonly BatchPlace[],
+  ): Promise<Uint8Array | undefined> {
+    const length = run.reduce((sum, batch) => sum + batch.lengthBytes, 0);
+    const bytes = new Uint8Array(length);
+    try {
+      await this.#state.files.read(segment.slot, run[0]?.position ?? 0, bytes);
+      return bytes;
+    } catch (error) {
+      if (!(error instanceof CisternError)) throw error;
+      this.#state.logger.warn('ring.read_failed', { slot: segment.slot, error: error.message });
+      return undefined;
+    }
   }
 
   #unpack(
@@ -286,10 +307,21 @@ export class Reader {
     }
   }
 
-  /** Counts a batch that went bad since the ring was opened, once. */
-  #noteDamage(place: BatchPlace): void {
-    const { lost, counters, logger } = this.#state;
+  /** Counts the records of a sound batch whose definitions were in one that is damaged. */
+  #noteNameless(place: BatchPlace, records: readonly DecodedRecord[]): void {
+    const present = new Set(records.map((record) => `${record.partitionId}:${record.offset}`));
     for (const { partitionId, firstOffset, count } of place.runs) {
+      for (let offset = firstOffset; offset < firstOffset + count; offset++) {
+        if (present.has(`${partitionId}:${offset}`)) continue;
+        this.#noteLost([{ partitionId, firstOffset: offset, count: 1 }]);
+      }
+    }
+  }
+
+  /** Counts what went bad since the ring was opened, once. */
+  #noteLost(runs: readonly LostRange[]): void {
+    const { lost, counters, logger } = this.#state;
+    for (const { partitionId, firstOffset, count } of runs) {
       const isKnown = lost.some(
         (range) => range.partitionId === partitionId && range.firstOffset === firstOffset,
       );
@@ -307,6 +339,21 @@ function wantsAnyTopic(
 ): boolean {
   if (wantsTopic === undefined) return true;
   return detail.sources.some((source) => source !== undefined && wantsTopic(source.topic));
+}
+
+function overlap(
+  ranges: readonly LostRange[],
+  partitionId: number,
+  from: number,
+  to: number,
+): number {
+  let count = 0;
+  for (const range of ranges) {
+    if (range.partitionId !== partitionId) continue;
+    const end = Math.min(to, range.firstOffset + range.count);
+    count += Math.max(0, end - Math.max(from, range.firstOffset));
+  }
+  return count;
 }
 
 function mayHold(place: BatchPlace, fromSequence: number, toSequence: number): boolean {

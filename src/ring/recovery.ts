@@ -2,7 +2,7 @@ import { CisternError } from '../base/errors.ts';
 import type { Compressor, Crc32 } from '../platform/compression.ts';
 import type { Logger } from '../platform/logger.ts';
 import { type BatchHeader, claimedEpoch, decodeBatchHeader, looksLikeBatch } from './batch-header.ts';
-import { isZero, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
+import { BATCH_CLOSED, isZero, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
 import { Partitions } from './partitions.ts';
 import type { LostRange } from './ring-state.ts';
 import { Segment, type SegmentDetail } from './segment.ts';
@@ -30,7 +30,13 @@ export interface Recovered {
   readonly partitions: Partitions;
   readonly newest: SegmentHeader;
   /** Its batches are appended again before serving. */
-  readonly unsealed: { readonly segment: Segment; readonly walk: Walk; readonly bytes: Uint8Array };
+  readonly unsealed: {
+    readonly segment: Segment;
+    readonly walk: Walk;
+    readonly bytes: Uint8Array;
+    /** False where its header page is damaged. */
+    readonly hasHeader: boolean;
+  };
   /** The highest seen anywhere, void ones included. */
   readonly highestEpoch: number;
   readonly lastSequence: number;
@@ -39,6 +45,8 @@ export interface Recovered {
   readonly tornRecords: number;
   readonly corruptRecords: number;
   readonly lost: LostRange[];
+  /** Offsets that were never given out: earlier starts let the tails jump over them. */
+  readonly jumps: LostRange[];
   readonly tailUncertain: boolean;
 }
 
@@ -62,6 +70,12 @@ interface Candidate {
   readonly startOffset: number;
 }
 
+interface Found {
+  readonly candidate: Candidate;
+  readonly walk: Walk;
+  readonly bytes: Uint8Array;
+}
+
 /** Reads a ring. No damage makes it throw; only a format that is too new does. */
 export async function recoverRing(options: RecoveryOptions): Promise<RecoveryOutcome> {
   const recovery = new Recovery(options);
@@ -78,6 +92,7 @@ class Recovery {
   #highestEpoch = 0;
   #lastSequence = 0;
   #corruptRecords = 0;
+  #damageFound = false;
   #tornRecords = 0;
 
   constructor(options: RecoveryOptions) {
@@ -131,7 +146,14 @@ class Recovery {
     this.#dropCopied(segments, candidates);
     for (const segment of segments) this.#noteSegment(segment);
 
-    const tailUncertain = walk.damaged.length > 0 || candidate.header === undefined;
+    // A medium that has lost something elsewhere may have lost the tail too, unless the last batch
+    // says that the ring was closed behind it.
+    const isSuspect = walk.torn.some(({ header }) => header === undefined) || this.#damageFound;
+    const tailUncertain =
+      walk.damaged.length > 0 ||
+      !startIsProved(candidate, walk, segments) ||
+      (isSuspect && !wasClosed(walk));
+    const jumps = jumpsIn(segments, candidates);
     if (tailUncertain) this.#jumpTails();
     this.#settlePartitions(segments, newest);
     return {
@@ -139,7 +161,7 @@ class Recovery {
       details: this.#details,
       partitions: this.#partitions,
       newest,
-      unsealed: { segment: last, walk, bytes },
+      unsealed: { segment: last, walk, bytes, hasHeader: candidate.header !== undefined },
       highestEpoch: this.#highestEpoch,
       lastSequence: this.#lastSequence,
       checkpointSequence: newest.checkpointSequence,
@@ -147,6 +169,7 @@ class Recovery {
       tornRecords: this.#tornRecords,
       corruptRecords: this.#corruptRecords,
       lost: this.#lost,
+      jumps,
       tailUncertain,
     };
   }
@@ -276,20 +299,51 @@ class Recovery {
 
   // A header is written together with its first batch, so a cut between the two leaves a segment
   // that is valid and empty. It proves nothing, not even which slots were let go: walk back past it.
-  async #findUnsealed(
-    candidates: readonly Candidate[],
-  ): Promise<{ candidate: Candidate; walk: Walk; bytes: Uint8Array }> {
-    let fallback: { candidate: Candidate; walk: Walk; bytes: Uint8Array } | undefined;
+  // So is a segment passed over that holds copies alone whose originals are all still there: else
+  // every restart would take a slot.
+  async #findUnsealed(candidates: readonly Candidate[]): Promise<Found> {
+    let fallback: Found | undefined;
     for (const candidate of candidates) {
-      const bytes = await this.#readSlot(candidate.slot);
-      const walk = this.#walk(bytes, candidate, bytes.length);
-      const found = { candidate, walk, bytes };
-      for (const { header, sound } of walk.batches) if (!sound) this.#tornIn(header, walk);
-      if (walk.batches.some(({ sound }) => sound)) return found;
+      const found = await this.#walkCandidate(candidate);
       fallback ??= found;
+      if (found.walk.batches.some(({ sound }) => sound)) {
+        return this.#originalOf(found, candidates);
+      }
     }
     if (fallback === undefined) throw unreadable();
     return fallback;
+  }
+
+  async #walkCandidate(candidate: Candidate): Promise<Found> {
+    const bytes = await this.#readSlot(candidate.slot);
+    const walk = this.#walk(bytes, candidate, bytes.length);
+    for (const { header, sound } of walk.batches) if (!sound) this.#tornIn(header, walk);
+    return { candidate, walk, bytes };
+  }
+
+  async #originalOf(found: Found, candidates: readonly Candidate[]): Promise<Found> {
+    let best = found;
+    for (;;) {
+      const header = mereCopyHeader(best);
+      const source = candidates.find(({ epoch }) => epoch === header?.previous.epoch);
+      if (header === undefined || source?.header === undefined) return best;
+      const original = await this.#walkCandidate(source);
+      const isWhole = original.walk.endOffset >= header.previous.endOffset;
+      // The original may be in the page cache alone, and its copy is about to be overwritten.
+      if (!isWhole || !(await this.#syncSlot(source.slot))) return best;
+      best = original;
+    }
+  }
+
+  async #syncSlot(slot: number): Promise<boolean> {
+    try {
+      await this.#options.files.sync(slot);
+      return true;
+    } catch (error) {
+      if (!(error instanceof CisternError)) throw error;
+      this.#options.logger.error('ring.sync_failed', { slot, error: error.message });
+      return false;
+    }
   }
 
   #tornIn(header: BatchHeader, walk: Walk): void {
@@ -320,6 +374,7 @@ class Recovery {
     const found = new Set(live.map(({ epoch }) => epoch));
     for (const { slot, epoch } of header.live) {
       if (found.has(epoch) || epoch === newest.epoch) continue;
+      this.#damageFound = true;
       this.#options.logger.error('ring.segment_lost', { slot, epoch });
     }
     return live;
@@ -388,6 +443,7 @@ class Recovery {
   #noteDamage(candidate: Candidate, walk: Walk, endIsKnown: boolean): void {
     const bad = endIsKnown ? [...walk.damaged, ...walk.torn] : walk.damaged;
     if (bad.length === 0) return;
+    this.#damageFound = true;
     const { slot, epoch } = candidate;
     this.#options.logger.error('ring.damage_found', { slot, epoch, places: bad.length });
     for (const { header } of bad) if (header !== undefined) this.#lose(header);
@@ -463,6 +519,53 @@ class Recovery {
       partition.headOffset = Math.max(partition.headOffset, headOffset);
     }
   }
+}
+
+/**
+ * True where the first batch found is the first that was written: its header page says so, or it
+ * goes on from the last batch of the segment before. A cut can leave a batch without its header.
+ */
+function startIsProved(
+  candidate: Candidate,
+  walk: Walk,
+  segments: readonly Segment[],
+): boolean {
+  if (candidate.header !== undefined) return true;
+  const before = segments.findLast(({ epoch }) => epoch < candidate.epoch);
+  return before !== undefined && walk.batches[0]?.header.previousCrc === before.lastCrc;
+}
+
+function wasClosed({ batches }: Walk): boolean {
+  const last = batches.findLast(({ sound }) => sound);
+  return last !== undefined && (last.header.flags & BATCH_CLOSED) !== 0;
+}
+
+/** The holes that jumps of the tails have left, between what is live. */
+function jumpsIn(segments: readonly Segment[], candidates: readonly Candidate[]): LostRange[] {
+  const jumps: LostRange[] = [];
+  const ends = new Map<number, number>();
+  for (const segment of segments) {
+    const { header } = candidates.find(({ epoch }) => epoch === segment.epoch) ?? {};
+    for (const { id, tailOffset } of header?.tailsJumped === true ? header.partitions : []) {
+      const end = ends.get(id) ?? tailOffset;
+      if (end < tailOffset) {
+        jumps.push({ partitionId: id, firstOffset: end, count: tailOffset - end });
+      }
+    }
+    for (const { partitionId, count, lastOffset } of segment.extents.values()) {
+      if (count > 0) ends.set(partitionId, lastOffset + 1);
+    }
+  }
+  return jumps;
+}
+
+/** Its header, where nothing in it is fresh and the segment before it is live still. */
+function mereCopyHeader({ candidate, walk }: Found): SegmentHeader | undefined {
+  const { header } = candidate;
+  if (header === undefined || walk.damaged.length > 0) return undefined;
+  if (walk.batches.some((batch) => batch.header.freshCount > 0)) return undefined;
+  const { epoch } = header.previous;
+  return header.live.some((entry) => entry.epoch === epoch) ? header : undefined;
 }
 
 function sameRing(a: SegmentHeader | undefined, b: SegmentHeader | undefined): boolean {

@@ -52,6 +52,8 @@ export class RingState {
   /** Live ones, by rising epoch; the active one is the last. */
   readonly segments: Segment[];
   readonly lost: LostRange[];
+  /** Offsets that were never given out, because recovery let a tail jump. */
+  readonly jumps: LostRange[];
   readonly counters: RingCounters = {
     payloadBytes: 0,
     flashBytes: 0,
@@ -80,6 +82,7 @@ export class RingState {
     readonly slots: Slots;
     readonly segments: Segment[];
     readonly lost: LostRange[];
+    readonly jumps: LostRange[];
     readonly epoch: number;
     readonly lastSequence: number;
     readonly checkpointSequence: number;
@@ -95,6 +98,7 @@ export class RingState {
     this.slots = made.slots;
     this.segments = made.segments;
     this.lost = made.lost;
+    this.jumps = made.jumps;
     this.epoch = made.epoch;
     this.lastSequence = made.lastSequence;
     this.durableSequence = made.lastSequence;

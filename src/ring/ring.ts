@@ -1,6 +1,6 @@
 import { assert } from '../base/assert.ts';
 import { CisternError } from '../base/errors.ts';
-import type { Appender } from './appender.ts';
+import { type Appender, SLOTS_TO_OPEN } from './appender.ts';
 import type { Committer } from './commit.ts';
 import { eagerGovernor } from './governor.ts';
 import { openParts, type OpenedRing } from './open.ts';
@@ -24,8 +24,11 @@ import {
 } from './types.ts';
 
 const MAX_PENDING_BYTES = 8 * 1024 * 1024;
-/** Opening a segment takes one and names another; what is left is for a restart or two. */
-const FREE_SLOTS_TARGET = 4;
+/** Opening a segment takes one slot and names another; a third is for the restart after a cut. */
+const FREE_SLOTS_TARGET = 3;
+/** One more where it costs little, so that a restart need not wait for the first slot. */
+const FREE_SLOTS_TARGET_LARGE = 4;
+const LARGE_RING_SLOTS = 32;
 
 /**
  * Recovers the ring in `options.volume`, or makes one. Nothing else may use that directory; the
@@ -115,36 +118,43 @@ class OpenRing implements Ring {
 
   start(evacuator: Evacuator): void {
     assert(this.#recycler === undefined, 'the ring was started already');
+    const { slotCount } = this.#state.identity;
     this.#recycler = new Recycler({
       state: this.#state,
       appender: this.#appender,
       committer: this.#committer,
       reader: this.#reader,
       evacuator,
-      freeTarget: FREE_SLOTS_TARGET,
+      freeTarget: slotCount < LARGE_RING_SLOTS ? FREE_SLOTS_TARGET : FREE_SLOTS_TARGET_LARGE,
       maxPendingBytes: this.#maxPendingBytes,
       onFree: () => this.deviceChanged(),
     });
-    this.#recycler.wake();
+    this.deviceChanged();
   }
 
   append(request: AppendRequest): number {
     assert(this.#recycler !== undefined && !this.#isClosed, 'the ring is not started');
     // A control record is small and is part of something that has begun, so it is let in as long as
     // there is any room at all.
-    const isControl = (request.flags & RecordFlag.control) !== 0;
-    if (!isControl && request.insists !== true && !this.accepting) throw notAccepting();
-    const sequence = this.#appender.append(request);
+    const insists = request.insists === true || (request.flags & RecordFlag.control) !== 0;
+    if (!insists && !this.#hasRoom) throw notAccepting();
+    const sequence = this.#appender.append(request, insists);
     this.#state.counters.payloadBytes += request.attributes.length + request.payload.length;
     this.#committer.appended(request.rides);
     return sequence;
   }
 
   get accepting(): boolean {
+    return this.#hasRoom && !this.#appender.wantsNewSegment;
+  }
+
+  // After a start that used up what is kept for starts, `accepting` is false until recycling has put
+  // that right; who does not ask is let in all the same, since it takes two cuts to matter.
+  get #hasRoom(): boolean {
     return (
       this.#committer.failure === undefined &&
       this.#appender.pendingBytes < this.#maxPendingBytes &&
-      this.#state.slots.canOpen
+      (this.#state.slots.inHand >= SLOTS_TO_OPEN || this.#appender.hasEasyRoom)
     );
   }
 
@@ -215,13 +225,20 @@ class OpenRing implements Ring {
     this.#isClosed = true;
     await this.#recycler?.stop();
     if (this.#committer.failure === undefined) await this.#committer.flush();
+    // The next start then knows that nothing is missing behind the last record.
+    if (this.#committer.failure === undefined) await this.#committer.commitClosed();
     await this.#committer.stop();
     await this.#state.files.close();
   }
 
   /** A batch returned, a slot became free, or writing failed or works again. */
   deviceChanged(): void {
-    this.#recycler?.wake();
+    if (this.#recycler === undefined || this.#isClosed) return;
+    if (this.#appender.wantsNewSegment && this.#state.slots.inHand >= SLOTS_TO_OPEN) {
+      this.#appender.startNewSegment();
+      this.#committer.appended(false);
+    }
+    this.#recycler.wake();
     if (this.#onAccepting.length === 0 || !this.accepting) return;
     for (const fn of this.#onAccepting.splice(0)) fn();
   }

@@ -50,6 +50,12 @@ export class SlotFiles {
     await writer.writeDurable(offset, data);
   }
 
+  /** Makes durable whatever is in the page cache alone. */
+  async sync(slot: number): Promise<void> {
+    const writer = await this.#writerOf(slot);
+    await writer.sync();
+  }
+
   /** To be called when no read and no write is under way. */
   async close(): Promise<void> {
     const writer = this.#writer;

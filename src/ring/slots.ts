@@ -20,11 +20,6 @@ export class Slots {
     return this.#free.length + (this.#next === undefined ? 0 : 1);
   }
 
-  /** True where a segment can be opened and still name another slot as the next one. */
-  get canOpen(): boolean {
-    return this.#next !== undefined && this.#free.length > 0;
-  }
-
   get retired(): readonly number[] {
     return [...this.#retired];
   }
