@@ -30,7 +30,7 @@ beforeAll(async () => {
   carried = new Set(records.filter((record) => record.carried).map(place));
 });
 
-describe('damage on the medium', () => {
+describe('damage on the medium', { timeout: 60_000 }, () => {
   test('a flipped bit in any page costs at most the batch it is in, and is reported', async () => {
     const random = new SimRandom(82);
     for (const slot of moment.disk.names()) {
@@ -140,7 +140,7 @@ async function checkFirstPage(one: Moment): Promise<void> {
 async function checkAppends(world: World, found: Observation, before: Moment): Promise<void> {
   world.start(found);
   await world.run(world.owner.accepting());
-  const entries = ensureStreams(world.ring, true).map((id) =>
+  const entries = ensureStreams(world.ring).map((id) =>
     world.owner.publish(id, 'after/damage', new Uint8Array(100)),
   );
   // A ring of which nothing could be read is made anew, under another id: its offsets begin again.

@@ -22,7 +22,7 @@ afterAll(() => {
   process.off('unhandledRejection', keep);
 });
 
-describe('a fault at the N-th call', () => {
+describe('a fault at the N-th call', { timeout: 60_000 }, () => {
   for (const fault of FAULTS) {
     test(`${fault}, once: nothing is acknowledged falsely, all of it in the end`, async () => {
       const calls = await countCalls();

@@ -76,7 +76,7 @@ export async function checkOpensTheSame(
 /** Appends work again, with offsets and sequences that nobody has ever seen. */
 export async function checkGoesOn(world: World, moment: Moment, found: Observation): Promise<void> {
   await world.run(world.owner.accepting());
-  const first = ensureStreams(world.ring, true).map((id, index) =>
+  const first = ensureStreams(world.ring).map((id, index) =>
     world.owner.publish(id, `after/${index}`, new Uint8Array(300 * (index + 1)).fill(index + 1)),
   );
   for (const entry of first) verifyFresh(entry, moment.ledger, found);

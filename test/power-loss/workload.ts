@@ -25,7 +25,7 @@ export async function appendWorkload(world: World, plan: WorkloadPlan): Promise<
     const size = 1 + random.below(8);
     for (let index = 0; index < size; index += 1) {
       await world.owner.accepting();
-      appendOne(world, random, plan.scale ?? 1, group > plan.groups / 2);
+      appendOne(world, random, plan.scale ?? 1, group / plan.groups);
     }
     const durable = world.owner.durable();
     if (plan.oneAtATime === true || random.chance(0.6)) await durable;
@@ -35,15 +35,24 @@ export async function appendWorkload(world: World, plan: WorkloadPlan): Promise<
   await Promise.all(outstanding);
 }
 
-/** Registers the partitions of the first half; `alarms` comes while records are being written. */
-export function ensureStreams(ring: Ring, withAlarms: boolean): readonly number[] {
+/**
+ * The partitions in use when a part of the workload (0 … 1) is done: `alarms` is made while records
+ * are being written, and `early` falls silent, so that rotation takes its last record.
+ */
+function streamsAt(ring: Ring, progress: number): readonly number[] {
   const ids = [0, 1].map((index) => ring.ensurePartition('default', index).id);
-  if (withAlarms) ids.push(ring.ensurePartition('alarms', 0).id);
+  if (progress < 0.1) ids.push(ring.ensurePartition('early', 0).id);
+  if (progress > 0.5) ids.push(ring.ensurePartition('alarms', 0).id);
   return ids;
 }
 
-function appendOne(world: World, random: SimRandom, scale: number, withAlarms: boolean): void {
-  const partitions = ensureStreams(world.ring, withAlarms);
+/** Every partition that the workload uses at some time. */
+export function ensureStreams(ring: Ring): readonly number[] {
+  return [...new Set([0, 1].flatMap((progress) => streamsAt(ring, progress)))];
+}
+
+function appendOne(world: World, random: SimRandom, scale: number, progress: number): void {
+  const partitions = streamsAt(world.ring, progress);
   const rides = random.chance(0.15);
   const kind = random.fraction();
   if (kind < 0.12) {
