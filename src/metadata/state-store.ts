@@ -109,10 +109,7 @@ export class StateStore {
    * more than once (carried copies do).
    */
   replay(key: string, value: Uint8Array, offset: number, sequence: number): void {
-    // What the checkpoint covers is in it, also by its absence: an old copy must not rise again.
-    if (sequence <= this.#covered) return;
-    const known = this.#entries.get(key);
-    if (known !== undefined && known.sequence >= sequence) return;
+    if (!this.#isNews(key, sequence)) return;
     this.#change(key, { value: value.slice(), offset, sequence });
   }
 

@@ -77,14 +77,16 @@ export function describeCheckpointStore(name: string, makePlace: () => Promise<C
       const long = `session\u0000${'ä'.repeat(30_000)}`;
       await commit(1, { [`${long}1`]: 'one', [`${long}2`]: 'two', [`${long}3`]: 'three' });
       await reopen();
-      await commit(2, { [`${long}2`]: 'changed' }, [`${long}1`]);
+      await commit(2, { [`${long}3`]: 'changed' }, [`${long}2`]);
+      await commit(3, { [`${long}2`]: 'again' });
       await reopen();
-      await commit(3, { [`${long}1`]: 'again' });
+      await commit(4, { [`${long}4`]: 'four' });
+      await commit(5, {}, [`${long}4`]);
       await reopen();
       expect(contentOf(store)).toEqual({
-        [`${long}1`]: 'again',
-        [`${long}2`]: 'changed',
-        [`${long}3`]: 'three',
+        [`${long}1`]: 'one',
+        [`${long}2`]: 'again',
+        [`${long}3`]: 'changed',
       });
     });
 

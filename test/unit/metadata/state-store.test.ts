@@ -286,6 +286,7 @@ describe('a checkpoint', () => {
     state.put('b', 2);
     resolve();
     await done;
+    expect(state.coveredSequence).toBe(1);
     const { state: found } = restart(checkpoints.crash(), log, []);
     expect(contentOf(found)).toEqual({ a: 1 });
     expect(contentOf(restart(checkpoints.crash(), log).state)).toEqual({ a: 2, b: 2 });
@@ -323,21 +324,25 @@ describe('a checkpoint', () => {
   });
 
   it('that fails loses nothing, tells who asked, and is tried again five seconds later', async () => {
-    let isBroken = true;
+    let isBroken = false;
     const checkpoints = new CountingCheckpoint(async () => {
       if (isBroken) throw new Error('no space');
     });
     const { state, log, clock, logger } = open(checkpoints);
     state.load();
+    state.put('first', 0);
+    await state.checkpoint();
+    isBroken = true;
     state.put('a', 1);
     await expect(state.checkpoint()).rejects.toThrow('no space');
     await clock.advance(5_001);
-    expect(checkpoints.commits).toBe(2);
+    expect(checkpoints.commits).toBe(3);
     expect(logger.entries.map(({ event }) => event)).toContain('checkpoint.failed');
     isBroken = false;
     await clock.advance(5_001);
-    expect(checkpoints.commits).toBe(3);
-    expect(contentOf(restart(checkpoints.crash(), log, []).state)).toEqual({ a: 1 });
+    expect(checkpoints.commits).toBe(4);
+    const { state: found } = restart(checkpoints.crash(), log, []);
+    expect(contentOf(found)).toEqual({ first: 0, a: 1 });
   });
 
   it('is written at the end', async () => {
