@@ -1,7 +1,8 @@
 // npm run check [-- STEP ...]: everything that needs no running server, in about a minute.
 // Without a STEP all run, in this order; `static` stands for all but the tests.
+import { stripVTControlCharacters } from 'node:util';
 import { checkLayers } from './lib/layers.ts';
-import { runSteps, type Step, toolStep } from './lib/step.ts';
+import { runSteps, runTool, type Step, toolStep } from './lib/step.ts';
 import { FAST_ARGUMENTS } from './lib/suites.ts';
 
 const LINTED = ['src', 'firmware-bridge', 'test', 'build'];
@@ -14,7 +15,17 @@ const STATIC_STEPS: readonly Step[] = [
   toolStep('dead code', 'knip', ['--no-progress', '--no-config-hints']),
 ];
 
-const STEPS: readonly Step[] = [...STATIC_STEPS, toolStep('tests', 'vitest', FAST_ARGUMENTS)];
+const TESTS: Step = {
+  name: 'tests',
+  run: async () => {
+    const { exitCode, stdout, stderr } = await runTool('vitest', FAST_ARGUMENTS);
+    const summary =
+      /^\s*Tests\s+(.*)$/m.exec(stripVTControlCharacters(stdout))?.[1] ?? 'no summary';
+    return { ok: exitCode === 0, output: stdout + stderr, note: summary };
+  },
+};
+
+const STEPS: readonly Step[] = [...STATIC_STEPS, TESTS];
 
 function chooseSteps(names: readonly string[]): readonly Step[] {
   if (names.length === 0) return STEPS;
