@@ -270,11 +270,7 @@ export class Forwarder {
     this.#saveTimer = undefined;
     this.#unsavedRecords = 0;
     for (const cursor of this.#unsaved) {
-      this.#options.cursors.save(
-        this.#options.name,
-        cursor.partition.partitionId,
-        cursor.position,
-      );
+      this.#options.cursors.save(this.#options.name, cursor.partition.partitionId, cursor.position);
     }
     this.#unsaved.clear();
   }

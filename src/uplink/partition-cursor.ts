@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts';
 import type { Offset, ReadResult } from '../ring/types.ts';
 import type { StreamPartition } from '../streams/types.ts';
-import { PendingRecord } from './pending-record.ts';
+import type { PendingRecord } from './pending-record.ts';
 
 /** Settled entries are cut off the front of the window once there are so many of them. */
 const COMPACT_AT = 1024;

@@ -11,7 +11,9 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 function contentOf(store: CheckpointStore): Record<string, string> {
   const entries = store.load()?.entries ?? [];
-  return Object.fromEntries([...entries].map(([key, value]) => [key, Buffer.from(value).toString()]));
+  return Object.fromEntries(
+    [...entries].map(([key, value]) => [key, Buffer.from(value).toString()]),
+  );
 }
 
 /** What every checkpoint store promises, whatever it is made of. */
@@ -91,7 +93,10 @@ export function describeCheckpointStore(name: string, makePlace: () => Promise<C
     });
 
     it('takes far more than it began with', async () => {
-      const puts = Array.from({ length: 400 }, (_, i) => [`k${i}`, new Uint8Array(20_000)] as const);
+      const puts = Array.from(
+        { length: 400 },
+        (_, i) => [`k${i}`, new Uint8Array(20_000)] as const,
+      );
       await store.commit({ ringId: 'r1', sequence: 9, replaceAll: false, puts, deletes: [] });
       await reopen();
       expect(Object.keys(contentOf(store))).toHaveLength(400);

@@ -170,21 +170,26 @@ describe('an uplink to Mosquitto', () => {
     expect(codes).toContain('UPSTREAM_STALLED');
   });
 
-  it.each([4, 5] as const)('says that the password is wrong, and takes a new one (version %i)', async (version) => {
-    await open(['allow_anonymous false', 'password_file {folder}/passwd'], { passwd: passwordLine('gw', 'right') });
-    let password = 'wrong';
-    const bench = uplink({ username: 'gw', password: () => password, config: { version } });
-    append(bench, 0, 5);
-    bench.forwarder.start();
-    await expect.poll(() => bench.forwarder.status().state).toBe('stalled');
-    const { lastError, backlogRecords } = bench.forwarder.status();
-    expect(lastError).toMatch(/refused the connection: .*(password|not authorised)/);
-    expect(lastError).not.toContain('wrong');
-    expect(backlogRecords).toBe(5);
-    password = 'right';
-    await drained(bench);
-    expect(bench.forwarder.status().lastError).toBeNull();
-  });
+  it.each([4, 5] as const)(
+    'says that the password is wrong, and takes a new one (version %i)',
+    async (version) => {
+      await open(['allow_anonymous false', 'password_file {folder}/passwd'], {
+        passwd: passwordLine('gw', 'right'),
+      });
+      let password = 'wrong';
+      const bench = uplink({ username: 'gw', password: () => password, config: { version } });
+      append(bench, 0, 5);
+      bench.forwarder.start();
+      await expect.poll(() => bench.forwarder.status().state).toBe('stalled');
+      const { lastError, backlogRecords } = bench.forwarder.status();
+      expect(lastError).toMatch(/refused the connection: .*(password|not authorised)/);
+      expect(lastError).not.toContain('wrong');
+      expect(backlogRecords).toBe(5);
+      password = 'right';
+      await drained(bench);
+      expect(bench.forwarder.status().lastError).toBeNull();
+    },
+  );
 
   it('names an upstream that is not there', async () => {
     await open();

@@ -321,7 +321,11 @@ class MqttLink implements SinkLink {
   }
 
   /** Why this peer can never take the record, if so. */
-  #faultOf(topic: string, record: UplinkRecord, options: IClientPublishOptions): string | undefined {
+  #faultOf(
+    topic: string,
+    record: UplinkRecord,
+    options: IClientPublishOptions,
+  ): string | undefined {
     if (!isValidTopicNameText(topic)) return 'Its upstream topic would not be a legal one.';
     const { packetBytesMax } = this.#limits;
     if (packetBytesMax === Infinity) return undefined;
@@ -341,8 +345,7 @@ function legalTopic(topic: string): string {
 /** Size of the PUBLISH on the wire. */
 function packetBytes(topic: string, record: UplinkRecord, options: IClientPublishOptions): number {
   const propertyBytes = propertiesBytes(options.properties);
-  const remaining =
-    2 + Buffer.byteLength(topic) + 2 + propertyBytes + record.payload.length;
+  const remaining = 2 + Buffer.byteLength(topic) + 2 + propertyBytes + record.payload.length;
   return 1 + variableIntegerBytes(remaining) + remaining;
 }
 

@@ -37,7 +37,9 @@ interface Bench {
   make(options?: Partial<ForwarderOptions>): Forwarder;
 }
 
-function bench(options: { partitions?: number; prefersBatches?: boolean; seed?: number } = {}): Bench {
+function bench(
+  options: { partitions?: number; prefersBatches?: boolean; seed?: number } = {},
+): Bench {
   const clock = new SimClock();
   const reader = new MemoryReader({ telemetry: options.partitions ?? 1 }, () => clock.wallMs());
   const sink = new ScriptedSink(options.prefersBatches);
@@ -491,53 +493,57 @@ describe('whose fault it is', () => {
 });
 
 describe('random outages', () => {
-  it.each([1, 2, 3, 4, 5, 6])('balance in every snapshot and lose nothing (seed %i)', async (seed) => {
-    const { clock, reader, sink, cursors, make } = bench({ partitions: 2, seed });
-    const random = new SimRandom(seed);
-    let forwarder = make();
-    forwarder.start();
-    sink.verdict = (record) => {
-      const fate = random.fraction();
-      if (fate < 0.02) return undefined;
-      if (record.offset % 97 === 13) return { kind: 'poison', message: 'bad' };
-      return { kind: 'acknowledged' };
-    };
-    const appended = [0, 0];
-    let lapped = false;
-    for (let step = 0; step < 400; step += 1) {
-      const fate = random.fraction();
-      if (fate < 0.6) {
-        const index = random.fraction() < 0.7 ? 0 : 1;
-        const count = Math.floor(random.fraction() * 30);
-        fill(reader, count, FIRST + index);
-        appended[index] = (appended[index] ?? 0) + count;
-      } else if (fate < 0.66) sink.cut();
-      else if (fate < 0.7) sink.reachable = !sink.reachable;
-      else if (fate < 0.71 && seed > 4) {
-        reader.trim(FIRST, Math.max(0, (appended[0] ?? 0) - 50));
-        lapped = true;
-      } else if (fate < 0.73) {
-        await forwarder.stop();
-        forwarder = make();
-        forwarder.start();
+  it.each([1, 2, 3, 4, 5, 6])(
+    'balance in every snapshot and lose nothing (seed %i)',
+    async (seed) => {
+      const { clock, reader, sink, cursors, make } = bench({ partitions: 2, seed });
+      const random = new SimRandom(seed);
+      let forwarder = make();
+      forwarder.start();
+      sink.verdict = (record) => {
+        const fate = random.fraction();
+        if (fate < 0.02) return undefined;
+        if (record.offset % 97 === 13) return { kind: 'poison', message: 'bad' };
+        return { kind: 'acknowledged' };
+      };
+      const appended = [0, 0];
+      let lapped = false;
+      for (let step = 0; step < 400; step += 1) {
+        const fate = random.fraction();
+        if (fate < 0.6) {
+          const index = random.fraction() < 0.7 ? 0 : 1;
+          const count = Math.floor(random.fraction() * 30);
+          fill(reader, count, FIRST + index);
+          appended[index] = (appended[index] ?? 0) + count;
+        } else if (fate < 0.66) sink.cut();
+        else if (fate < 0.7) sink.reachable = !sink.reachable;
+        else if (fate < 0.71 && seed > 4) {
+          reader.trim(FIRST, Math.max(0, (appended[0] ?? 0) - 50));
+          lapped = true;
+        } else if (fate < 0.73) {
+          await forwarder.stop();
+          forwarder = make();
+          forwarder.start();
+        }
+        await clock.advance(random.fraction() * 3000);
+        expectBalanced(forwarder.status());
       }
-      await clock.advance(random.fraction() * 3000);
+      sink.reachable = true;
+      sink.verdict = () => ({ kind: 'acknowledged' });
+      await clock.advance(120_000);
+      await settle(clock);
+      expect(forwarder.status()).toMatchObject({ state: 'connected', backlogRecords: 0 });
       expectBalanced(forwarder.status());
-    }
-    sink.reachable = true;
-    sink.verdict = () => ({ kind: 'acknowledged' });
-    await clock.advance(120_000);
-    await settle(clock);
-    expect(forwarder.status()).toMatchObject({ state: 'connected', backlogRecords: 0 });
-    expectBalanced(forwarder.status());
-    await forwarder.stop();
-    for (const index of [0, 1]) {
-      const count = appended[index] ?? 0;
-      expect(cursors.load('cloud', FIRST + index)).toBe(count);
-      if (!lapped) expect(new Set(sink.arrived)).toEqual(union(sink.arrived, originsOf(count, index)));
-      expectFirstArrivalsInOrder(sink.arrived, `gw/cafe/telemetry/${index}/`);
-    }
-  });
+      await forwarder.stop();
+      for (const index of [0, 1]) {
+        const count = appended[index] ?? 0;
+        expect(cursors.load('cloud', FIRST + index)).toBe(count);
+        if (!lapped)
+          expect(new Set(sink.arrived)).toEqual(union(sink.arrived, originsOf(count, index)));
+        expectFirstArrivalsInOrder(sink.arrived, `gw/cafe/telemetry/${index}/`);
+      }
+    },
+  );
 });
 
 function union(some: readonly string[], more: readonly string[]): Set<string> {

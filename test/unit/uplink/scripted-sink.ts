@@ -41,10 +41,10 @@ export class ScriptedSink implements Sink {
     this.waiting.length = 0;
     this.#outstanding = 0;
     this.#listener = listener;
-    const sink = this;
+    const room = (): number => Math.max(0, this.window - this.#outstanding);
     return {
       get room() {
-        return Math.max(0, sink.window - sink.#outstanding);
+        return room();
       },
       send: (records) => this.#take(records, listener),
       resumeFrom: async (stream, partition) => this.positions.get(`${stream}/${partition}`),
@@ -68,7 +68,8 @@ export class ScriptedSink implements Sink {
   }
 
   #take(records: readonly UplinkRecord[], listener: LinkListener): void {
-    if (records.length > this.window - this.#outstanding) throw new Error('the window was exceeded');
+    if (records.length > this.window - this.#outstanding)
+      throw new Error('the window was exceeded');
     this.#outstanding += records.length;
     for (const record of records) {
       this.arrived.push(record.origin);
