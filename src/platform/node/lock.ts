@@ -1,5 +1,6 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { connect, createServer, type Server } from 'node:net';
+import { dirname, resolve as resolvePath } from 'node:path';
 import { CisternError } from '../../base/errors.ts';
 
 export interface DataLock {
@@ -48,11 +49,32 @@ export async function acquireDataLock(directory: string): Promise<DataLock> {
 
 async function lockName(directory: string): Promise<string> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o750 });
-    const { dev, ino } = await stat(directory, { bigint: true });
+    await makeDirectory(resolvePath(directory));
+    const found = await stat(directory, { bigint: true });
+    if (!found.isDirectory()) throw new Error('it is a file');
+    const { dev, ino } = found;
     return `\0cistern-data-${dev}-${ino}`;
   } catch (cause) {
     throw unwritable(directory, cause);
+  }
+}
+
+/**
+ * With the directories above it. Node's own `recursive` never returns where a directory exists in
+ * which none can be made and the kernel says so with ENOENT, as in `/proc`.
+ */
+async function makeDirectory(path: string): Promise<void> {
+  const above = dirname(path);
+  try {
+    await stat(above);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || above === path) throw error;
+    await makeDirectory(above);
+  }
+  try {
+    await mkdir(path, { mode: 0o750 });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, symlink } from 'node:fs/promises';
+import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -77,9 +77,19 @@ test('release lets the next one in', async () => {
   await expect(acquireDataLock(directory).then((lock) => lock.release())).resolves.toBeUndefined();
 });
 
-test('a path that cannot be a directory is refused with what to do', async () => {
-  await expect(acquireDataLock('/dev/null/data')).rejects.toMatchObject({
-    code: 'DATA_UNWRITABLE',
-    remedy: expect.stringContaining('storage.path'),
-  });
+// Below /proc none can be made, and the kernel answers ENOENT.
+test.each(['/dev/null/data', '/proc/nowhere', '/proc/nowhere/data'])(
+  '%s cannot be a directory and is refused with what to do',
+  async (path) => {
+    await expect(acquireDataLock(path)).rejects.toMatchObject({
+      code: 'DATA_UNWRITABLE',
+      remedy: expect.stringContaining('storage.path'),
+    });
+  },
+);
+
+test('a file is no data directory', async () => {
+  const path = join(directory, 'file');
+  await writeFile(path, '');
+  await expect(acquireDataLock(path)).rejects.toMatchObject({ code: 'DATA_UNWRITABLE' });
 });
