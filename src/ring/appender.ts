@@ -20,6 +20,8 @@ const MAX_IDLE_WRITERS = 3;
 export const SLOTS_FOR_START = 2;
 /** What must be in hand to open a segment, so that its header leaves enough for a start. */
 export const SLOTS_TO_OPEN = SLOTS_FOR_START + 1;
+/** Carrying frees more than it takes, so it may have the last one. */
+const SLOTS_TO_CARRY = 1;
 const MAX_SKIPPED_COMPRESSIONS = 64;
 
 /** The segment being filled, in memory ahead of flash by the batches that wait. */
@@ -88,6 +90,7 @@ export class Appender {
   readonly #governorTokens: () => number;
   readonly #maxBatchBytes: number;
   readonly #periodBytes: number;
+  readonly #easyEndBytes: number;
   readonly #idle: BatchWriter[] = [];
   #open: BatchWriter | undefined;
   #active: ActiveSegment | undefined;
@@ -107,7 +110,8 @@ export class Appender {
     const { segmentSizeBytes } = options.state.identity;
     this.#maxBatchBytes = Math.min(MAX_BATCH_BYTES, segmentSizeBytes);
     this.#periodBytes = Math.min(DEFINITION_PERIOD_BYTES, segmentSizeBytes / DEFINITION_PERIODS);
-    this.maxRecordBytes = Math.floor(segmentSizeBytes / 2) - 4 * PAGE_BYTES;
+    this.maxRecordBytes = segmentSizeBytes / 4;
+    this.#easyEndBytes = segmentSizeBytes * 0.875 - this.maxRecordBytes - 4 * PAGE_BYTES;
   }
 
   /** True where something is in the open batch. */
@@ -166,7 +170,7 @@ export class Appender {
   carry(record: RecordView): void {
     const source = sourceOf(record);
     const byteCount = record.attributes.length + record.payload.length;
-    const writer = this.#roomFor(source, byteCount);
+    const writer = this.#roomFor(source, byteCount, { minSlots: SLOTS_TO_CARRY });
     const number = source === null ? 0 : this.#carriedNumber(writer, source);
     writer.carry(
       this.#state.partitions.need(record.partitionId),
@@ -197,10 +201,13 @@ export class Appender {
     return active !== undefined && active.slotsInHand < SLOTS_FOR_START;
   }
 
-  /** True while the active segment has more room than recycling may want for what it carries. */
+  /**
+   * True while the active segment has room for any record that is allowed, and for some of what
+   * recycling carries besides.
+   */
   get hasEasyRoom(): boolean {
     const position = this.#active?.position ?? Infinity;
-    return position + this.openBytes < this.#state.identity.segmentSizeBytes * 0.75;
+    return position + this.openBytes <= this.#easyEndBytes;
   }
 
   /** Leaves the segment before it is full. */
@@ -426,8 +433,9 @@ export class Appender {
     const state = this.#state;
     if (state.slots.inHand < minSlots) throw ringFull();
     const slot = state.slots.take();
-    const nextSlot = state.slots.next;
-    assert(slot !== undefined && nextSlot !== undefined, 'no slot was free after all');
+    assert(slot !== undefined, 'no slot was free after all');
+    // A number beyond the last slot names none.
+    const nextSlot = state.slots.next ?? state.slots.count;
     const epoch = ++state.epoch;
     const previous = this.#previous;
     const headerLength = this.#headerLengthFor(slot, epoch, nextSlot, previous);

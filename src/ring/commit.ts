@@ -173,11 +173,15 @@ export class Committer {
     const appender = this.#appender;
     if (appender.closed.length === 0 && appender.hasOpen && this.#mayCommit()) {
       appender.close();
-      this.#due = false;
-      this.#windowTimer?.cancel();
-      this.#windowTimer = undefined;
     }
+    if (!appender.hasOpen) this.#nothingIsDue();
     return appender.closed.shift();
+  }
+
+  #nothingIsDue(): void {
+    this.#due = false;
+    this.#windowTimer?.cancel();
+    this.#windowTimer = undefined;
   }
 
   #mayCommit(): boolean {

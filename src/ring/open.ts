@@ -20,7 +20,7 @@ const SEGMENT_STEP_BYTES = 64 * 1024;
 /** A newest segment with less than this is copied whole, so that restarts do not eat the ring. */
 const MAX_COPIED_BYTES = 128 * 1024;
 /** The same where no other slot could be named. */
-const MAX_COPIED_SHORT_BYTES = 384 * 1024;
+const MAX_COPIED_SHORT_BYTES = 480 * 1024;
 
 /** How much longer a record may be as a copy, which has its own offset, sequence and time. */
 const MAX_COPY_GROWTH_BYTES = 40;
@@ -350,7 +350,7 @@ function copiesOf(
     total += header.unpackedLength + MAX_COPY_GROWTH_BYTES * (header.freshCount + 1);
   }
   // It must fit one batch: only then are the header that lets the old slot go and the copy one write.
-  const limit = isShort ? segmentSizeBytes / 2 : segmentSizeBytes / 4;
+  const limit = segmentSizeBytes * (isShort ? 0.7 : 0.25);
   const whole = total <= Math.min(isShort ? MAX_COPIED_SHORT_BYTES : MAX_COPIED_BYTES, limit);
   const records: RecordView[] = [];
   for (const { header } of whole ? batches : batches.slice(-1)) {
