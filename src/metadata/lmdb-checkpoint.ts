@@ -1,5 +1,6 @@
 import { open, type RootDatabase } from 'lmdb';
 import { CisternError, type ErrorCode } from '../base/errors.ts';
+import { fnv1a } from '../base/fnv1a.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Volume } from '../platform/volume.ts';
 import type { Checkpoint, CheckpointChange, CheckpointStore } from './types.ts';
@@ -30,6 +31,8 @@ const MAP_BYTES_AT_START = 1024 * 1024;
 const PAGE_BYTES = 4096;
 /** LMDB takes keys up to 1,978 bytes with 4 KiB pages; longer ones are stored by number. */
 const PLAIN_KEY_BYTES_MAX = 1024;
+
+const HASH_BYTES = 4;
 
 /** First byte of a stored key: what the entry is. */
 const EntryKind = { header: 0, plain: 1, numbered: 2 } as const;
@@ -113,11 +116,27 @@ async function faultOf(volume: Volume): Promise<string | undefined> {
     const head = Buffer.alloc(2 * PAGE_BYTES);
     const bytes = await file.read(0, head);
     if (bytes === 0) return undefined;
-    const isWhole = bytes === head.length && isMetaPage(head) && isMetaPage(head, PAGE_BYTES);
-    return isWhole ? undefined : 'the checkpoint could not be read: it is not an LMDB file';
+    const isLmdb = bytes === head.length && isMetaPage(head) && isMetaPage(head, PAGE_BYTES);
+    if (!isLmdb) return 'the checkpoint could not be read: it is not an LMDB file';
+    const wanted = (newestLastPage(head) + 1) * PAGE_BYTES;
+    return (await file.size()) < wanted ? 'the checkpoint was cut off' : undefined;
   } finally {
     await file.close();
   }
+}
+
+/** Number of the last page in use. A page that is not there is a SIGBUS when it is read. */
+function newestLastPage(head: Buffer): number {
+  const [first, second] = [0, PAGE_BYTES].map((at) => ({
+    lastPage: Number(head.readBigUInt64LE(at + 144)),
+    transaction: head.readBigUInt64LE(at + 152),
+  })) as [MetaPage, MetaPage];
+  return first.transaction > second.transaction ? first.lastPage : second.lastPage;
+}
+
+interface MetaPage {
+  readonly lastPage: number;
+  readonly transaction: bigint;
 }
 
 function isMetaPage(head: Buffer, at = 0): boolean {
@@ -180,11 +199,15 @@ async function moveAside(volume: Volume, names: readonly string[]): Promise<void
 interface Header {
   readonly ringId: string;
   readonly sequence: number;
+  /** How many entries there are besides. */
+  readonly entries: number;
 }
 
 /**
- * Entries are `[kind, key bytes] -> value`. A key too long for LMDB is kept as
- * `[kind, number] -> key length, key, value`; the numbers live in memory and in the file only.
+ * Entries are `[plain, key bytes] -> hash, value`. A key too long for LMDB is kept as
+ * `[numbered, number] -> hash, key length, key, value`; the numbers live in memory and in the file
+ * only. LMDB has no checksums, so each entry has the FNV-1a hash (u32) of what follows it in the
+ * value, continued over the stored key, and the header tells how many entries there are.
  */
 class LmdbCheckpoint implements CheckpointStore {
   readonly setAside: string | undefined;
@@ -194,11 +217,18 @@ class LmdbCheckpoint implements CheckpointStore {
   #commits = 0;
   #closed = false;
 
-  /** Reads every entry once, so that a damaged page is met now, under the marker. */
+  /** Reads and checks every entry once, so that a damaged page is met now, under the marker. */
   constructor(environment: Environment, setAside: string | undefined) {
     this.#environment = environment;
     this.setAside = setAside;
-    readHeader(environment);
+    const header = readHeader(environment);
+    let found = 0;
+    for (const { key, value } of environment.getRange()) {
+      if (key[0] === EntryKind.header) continue;
+      unseal(key, value);
+      found += 1;
+    }
+    if (found !== (header?.entries ?? 0)) throw new Error('entries are missing');
     this.#readLongKeys();
   }
 
@@ -243,7 +273,7 @@ class LmdbCheckpoint implements CheckpointStore {
     for (const { key, value } of this.#environment.getRange()) {
       if (key[0] !== EntryKind.numbered) continue;
       const number = key.readUInt32BE(1);
-      this.#longKeys.set(splitNumbered(value).key, number);
+      this.#longKeys.set(splitNumbered(unseal(key, value)).key, number);
       this.#nextLongKey = Math.max(this.#nextLongKey, number + 1);
     }
   }
@@ -259,18 +289,24 @@ class LmdbCheckpoint implements CheckpointStore {
     }
     for (const [key, value] of change.puts) {
       const stored = this.#storedKey(key);
-      const bytes = stored.numbered ? joinNumbered(key, value) : Buffer.from(value);
-      this.#environment.putSync(stored.key, bytes);
+      const content = stored.numbered ? joinNumbered(key, value) : value;
+      this.#environment.putSync(stored.key, seal(stored.key, content));
     }
-    const header = { format: FORMAT, ringId: change.ringId, sequence: change.sequence };
-    this.#environment.putSync(headerKey, Buffer.from(JSON.stringify(header)));
+    this.#environment.removeSync(headerKey);
+    const { entryCount } = this.#environment.getStats() as { readonly entryCount: number };
+    const { ringId, sequence } = change;
+    const header: StoredHeader = { format: FORMAT, ringId, sequence, entries: entryCount };
+    const text = Buffer.from(JSON.stringify(header));
+    this.#environment.putSync(headerKey, seal(headerKey, text));
   }
 
   *#entries(): Generator<readonly [string, Uint8Array]> {
     for (const { key, value } of this.#environment.getRange()) {
-      if (key[0] === EntryKind.plain) yield [key.toString('utf8', 1), new Uint8Array(value)];
+      if (key[0] === EntryKind.plain) {
+        yield [key.toString('utf8', 1), new Uint8Array(unseal(key, value))];
+      }
       if (key[0] === EntryKind.numbered) {
-        const entry = splitNumbered(value);
+        const entry = splitNumbered(unseal(key, value));
         yield [entry.key, new Uint8Array(entry.value)];
       }
     }
@@ -297,12 +333,33 @@ class LmdbCheckpoint implements CheckpointStore {
 function readHeader(environment: Environment): Header | undefined {
   const bytes = environment.get(headerKey);
   if (bytes === undefined) return undefined;
-  const header = JSON.parse(bytes.toString('utf8')) as Partial<Header> & { format?: number };
+  const header = JSON.parse(unseal(headerKey, bytes).toString('utf8')) as Partial<StoredHeader>;
   if (header.format !== FORMAT) throw new Error(`its format is ${String(header.format)}`);
-  if (typeof header.ringId !== 'string' || !Number.isSafeInteger(header.sequence)) {
-    throw new Error('its header is not readable');
+  const { ringId, sequence, entries } = header;
+  if (ringId === undefined || sequence === undefined || entries === undefined) {
+    throw new Error('its header is not complete');
   }
-  return { ringId: header.ringId, sequence: header.sequence as number };
+  return { ringId, sequence, entries };
+}
+
+interface StoredHeader extends Header {
+  readonly format: number;
+}
+
+function seal(storedKey: Buffer, content: Uint8Array): Buffer {
+  const sealed = Buffer.allocUnsafe(HASH_BYTES + content.length);
+  sealed.writeUInt32LE(fnv1a(storedKey, fnv1a(content)), 0);
+  sealed.set(content, HASH_BYTES);
+  return sealed;
+}
+
+function unseal(storedKey: Buffer, sealed: Buffer): Buffer {
+  const content = sealed.subarray(HASH_BYTES);
+  const isWhole = sealed.length >= HASH_BYTES;
+  if (!isWhole || sealed.readUInt32LE(0) !== fnv1a(storedKey, fnv1a(content))) {
+    throw new Error('an entry is not what was written');
+  }
+  return content;
 }
 
 function joinNumbered(key: string, value: Uint8Array): Buffer {

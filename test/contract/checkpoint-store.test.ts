@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -38,7 +38,7 @@ describe('a damaged LMDB checkpoint', () => {
   beforeEach(async () => {
     path = await mkdtemp(join(tmpdir(), 'cistern-damaged-'));
     const store = await openIn(path);
-    await store.commit({ ...put, puts: [['a', new Uint8Array(50_000)]] });
+    await store.commit({ ...put, puts: [['a', new Uint8Array(50_000).fill(0x61)]] });
     await store.close();
   });
   afterEach(() => rm(path, { recursive: true }));
@@ -64,6 +64,20 @@ describe('a damaged LMDB checkpoint', () => {
   it('is set aside when it is not an LMDB file', async () => {
     await writeFile(join(path, 'checkpoint.mdb'), Buffer.alloc(100_000, 0x5a));
     await expectFresh(/could not be read/);
+  });
+
+  it('is set aside when it was cut off, before anything touches what is missing', async () => {
+    await truncate(join(path, 'checkpoint.mdb'), 40_000);
+    await expectFresh(/cut off/);
+  });
+
+  it('is set aside when one bit of a value is another, which LMDB does not notice', async () => {
+    const file = join(path, 'checkpoint.mdb');
+    const bytes = await readFile(file);
+    const inValue = bytes.indexOf('a'.repeat(1000)) + 500;
+    bytes[inValue] = 0x60;
+    await writeFile(file, bytes);
+    await expectFresh(/not what was written/);
   });
 
   it('is replaced when it is an empty file', async () => {
