@@ -50,9 +50,9 @@ const ROWS: readonly NotYet[] = [
   { key: 'auth.jwt', effect: 'refused', remedy: ANONYMOUS },
   { key: '--password-file', effect: 'refused', remedy: ANONYMOUS },
   {
-    key: 'limits.connection_rate',
+    key: 'limits.session_queue_bytes',
     effect: 'ignored',
-    remedy: 'limits.connections bounds how many there are.',
+    remedy: 'limits.session_queue_messages bounds what waits for a session.',
   },
   {
     key: 'listener.protocol',
