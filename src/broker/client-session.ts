@@ -292,7 +292,9 @@ export class ClientSession {
         if (this.generation !== generation) return;
         link.sendPublish(message, qos, retain, false, entry.packetId, subscriptionIds);
       });
-    } else if (!link.sendPublish(publication, qos, retain, false, entry.packetId, subscriptionIds)) {
+    } else if (
+      !link.sendPublish(publication, qos, retain, false, entry.packetId, subscriptionIds)
+    ) {
       // [MQTT-3.1.2-25]: a packet beyond the client's maximum is as good as delivered.
       this.#journal.dropped('packet_too_large', 1);
       if (qos === 1) this.delivery.acknowledge(entry.packetId);

@@ -79,8 +79,7 @@ function accept(
   const asked = expiryOf(packet);
   const limitSeconds = Math.floor(limits.sessionExpiryMaxMs / 1000);
   // 3.1.1 cannot be told of a limit; 5.0 can [MQTT5 3.2.2.3.2].
-  const expirySeconds =
-    packet.protocolVersion === 5 ? Math.min(asked, limitSeconds) : asked;
+  const expirySeconds = packet.protocolVersion === 5 ? Math.min(asked, limitSeconds) : asked;
   const { session, present, changed } = registry.open(
     identity.clientId,
     packet.cleanStart,

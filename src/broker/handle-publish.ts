@@ -7,7 +7,7 @@ import {
   type PublishPropertyScan,
 } from '../codec/publish-properties.ts';
 import { ReasonCode } from '../codec/reason-codes.ts';
-import { decodeTopic, isValidTopicName } from '../codec/topic.ts';
+import { decodeTopic, isMqttString, isValidTopicName } from '../codec/topic.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Connection, KnownTopic } from './connection.ts';
 import type { BrokerCounters } from './counters.ts';
@@ -169,7 +169,8 @@ export class PublishHandler {
     }
     const name = decodeTopic(buffer, topicStart, topicEnd);
     let known = connection.topics.get(name);
-    if (known === undefined) {
+    // Ill-formed UTF-8 decodes to U+FFFD, so the same name does not mean the same bytes.
+    if (known === undefined || !sameBytes(known.topic.bytes, buffer, topicStart, topicEnd)) {
       this.#checkTopic(view);
       const topic = this.#topics.get(name);
       const { clientId } = connection.session;
@@ -186,6 +187,13 @@ export class PublishHandler {
     let levels = 1;
     for (let i = topicStart; i < topicEnd; i++) if (buffer[i] === 0x2f) levels++;
     const fits = topicEnd - topicStart <= topicBytes && levels <= topicLevels;
+    if (!isMqttString(buffer, topicStart, topicEnd)) {
+      // [MQTT-1.5.4-1], [MQTT-1.5.4-2]
+      throw new ProtocolError(
+        ReasonCode.malformedPacket,
+        'the topic name is not well-formed UTF-8',
+      );
+    }
     if (!fits || !isValidTopicName(buffer, topicStart, topicEnd)) {
       throw new ProtocolError(ReasonCode.topicNameInvalid, 'the topic name is not valid');
     }

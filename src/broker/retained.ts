@@ -131,7 +131,8 @@ export class RetainedMessages {
     const messages: Publication[] = [];
     for (const entry of found) {
       const message = entry.publication ?? (await this.#fetch(entry));
-      if (message !== undefined && !isExpired(message, this.#clock.wallMs())) messages.push(message);
+      if (message !== undefined && !isExpired(message, this.#clock.wallMs()))
+        messages.push(message);
     }
     return messages;
   }

@@ -244,11 +244,7 @@ export class SessionRegistry implements SessionJournal {
     if (open?.sequence === record.sequence) this.#options.state.put(key, { sequence: 0 });
   }
 
-  #make(
-    clientId: string,
-    expirySeconds: number,
-    cursor: StoredCursor | undefined,
-  ): ClientSession {
+  #make(clientId: string, expirySeconds: number, cursor: StoredCursor | undefined): ClientSession {
     const { ring, window, maxWaiting } = this.#options;
     const position = cursor?.position ?? ring.lastSequence + 1;
     const session = new ClientSession({

@@ -82,6 +82,7 @@ export class StoringSubscriber {
   subscribed = false;
   #client: SimClient | undefined;
   #seen = 0;
+  #asked = false;
 
   constructor(clientId: string, filter: string) {
     this.#clientId = clientId;
@@ -97,9 +98,9 @@ export class StoringSubscriber {
       client.ack(PUBCOMP, packetId);
     };
     client.connect({ clientId: this.#clientId, cleanStart: false });
-    if (!this.subscribed) client.subscribe(1, [this.#filter, 2]);
     this.#client = client;
     this.#seen = 0;
+    this.#asked = false;
   }
 
   disconnect(): void {
@@ -112,6 +113,11 @@ export class StoringSubscriber {
     const client = this.#client;
     if (client === undefined) return;
     if (client.last('suback') !== undefined) this.subscribed = true;
+    // Not before CONNACK: what is pipelined behind it would wait for the same commit.
+    if (!this.subscribed && !this.#asked && client.last('connack') !== undefined) {
+      this.#asked = true;
+      client.subscribe(1, [this.#filter, 2]);
+    }
     for (const { topic, payload, qos, packetId } of client.received.slice(this.#seen)) {
       this.#seen++;
       if (qos === 1) client.ack(PUBACK, packetId);

@@ -38,6 +38,10 @@ class BrokerWorld {
     this.#disk.crashAt(operation, seed, mode);
   }
 
+  cutNow(seed: number, mode: CutMode): void {
+    this.#disk.cut(seed, mode);
+  }
+
   get isCut(): boolean {
     return this.#disk.isCut;
   }
@@ -95,8 +99,10 @@ const ROUNDS = 8;
 async function publishRounds(world: BrokerWorld, from: number, count: number): Promise<void> {
   for (let round = from; round < from + count && !world.isCut; round++) {
     const filler = 'x'.repeat((round * 331) % 1500);
-    world.publisher.publish('m/one', `one-${round}-${filler}`, 1);
-    world.publisher.publish('m/two', `two-${round}-${filler}`, 2);
+    const one = () => world.publisher.publish('m/one', `one-${round}-${filler}`, 1);
+    const two = () => world.publisher.publish('m/two', `two-${round}-${filler}`, 2);
+    // Acks wait for those before them, so each must be the first one now and then.
+    for (const publish of round % 2 === 0 ? [one, two] : [two, one]) publish();
     world.publisher.publish('r/last', `${round}`, 1, true);
     await world.step();
   }
@@ -157,7 +163,8 @@ async function cutAndVerify(
   await world.start();
   world.crashAt(operation, seed, mode);
   await scenario(world);
-  expect(world.isCut).toBe(true);
+  // A run may need an operation less than the one that counted them; then the cut comes at the end.
+  if (!world.isCut) world.cutNow(seed, mode);
   await world.reboot();
   await world.prepare();
   await drain(world);

@@ -11,10 +11,8 @@ export interface Mutant {
 }
 
 export const RING_SUITE = 'test/power-loss/ring.';
+export const BROKER_SUITE = 'test/power-loss/broker.';
 
-/**
- * The broker's own mutant, PUBCOMP before commit, belongs here with the suite that must notice it.
- */
 export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the CRC of a batch header is not checked',
@@ -88,5 +86,54 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  for (const record of copies.records) appender.carry(record);\n',
     replace: '',
     suite: RING_SUITE,
+  },
+  {
+    name: 'PUBACK leaves before the commit',
+    file: 'src/broker/handle-publish.ts',
+    find: 'connection.acknowledge(PacketType.puback, packetId, publication.sequence);',
+    replace: 'connection.acknowledge(PacketType.puback, packetId, 0);',
+    suite: BROKER_SUITE,
+  },
+  {
+    name: 'PUBREC leaves before the commit',
+    file: 'src/broker/handle-publish.ts',
+    find: '    connection.acknowledge(PacketType.pubrec, packetId, gate);',
+    replace: '    connection.acknowledge(PacketType.pubrec, packetId, 0);',
+    suite: BROKER_SUITE,
+  },
+  {
+    name: 'PUBCOMP leaves before the commit',
+    file: 'src/broker/handle-publish.ts',
+    find: 'connection.acknowledge(PacketType.pubcomp, packetId, gate);',
+    replace: 'connection.acknowledge(PacketType.pubcomp, packetId, 0);',
+    suite: BROKER_SUITE,
+  },
+  {
+    name: 'our PUBREL leaves before the commit',
+    file: 'src/broker/client-session.ts',
+    find: 'link.afterDurable(sequence, () => link.sendPubrel(packetId));',
+    replace: 'link.sendPubrel(packetId);',
+    suite: BROKER_SUITE,
+  },
+  {
+    name: 'a QoS 2 PUBLISH leaves before its packet identifier is durable',
+    file: 'src/broker/client-session.ts',
+    find: 'link.afterDurable(durableAt, () => {',
+    replace: 'link.afterDurable(0, () => {',
+    suite: BROKER_SUITE,
+  },
+  {
+    name: 'SUBACK of a durable session leaves before the commit',
+    file: 'src/broker/handle-subscribe.ts',
+    find: 'const gate = session.durable ? context.lastSequence() : 0;',
+    replace: 'const gate = 0;',
+    suite: BROKER_SUITE,
+  },
+  {
+    name: 'CONNACK of a new durable session leaves before the commit',
+    file: 'src/broker/handle-connect.ts',
+    find: 'const gate = changed || will !== undefined ? context.lastSequence() : 0;',
+    replace: 'const gate = 0;',
+    suite: BROKER_SUITE,
   },
 ];

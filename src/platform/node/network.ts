@@ -50,11 +50,10 @@ async function listenError(
 ): Promise<CisternError> {
   if (error.code === 'EADDRINUSE') {
     const owner = await findPortOwner(port);
-    return new CisternError(
-      'PORT_IN_USE',
-      `${address} is taken${owner ? ` by ${owner}` : ''}`,
-      { cause: error, remedy: `Stop ${owner ?? 'the other program'}, or listen on another port.` },
-    );
+    return new CisternError('PORT_IN_USE', `${address} is taken${owner ? ` by ${owner}` : ''}`, {
+      cause: error,
+      remedy: `Stop ${owner ?? 'the other program'}, or listen on another port.`,
+    });
   }
   return new CisternError('LISTEN_FAILED', `cannot listen on ${address}: ${error.message}`, {
     cause: error,

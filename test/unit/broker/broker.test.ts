@@ -48,7 +48,11 @@ async function startMortal() {
       disk.kill(1);
       const nextClock = new SimClock({ startMs: clock.monotonicMs() + 1000 });
       disk = disk.reboot({ clock: nextClock });
-      cistern = new SimCistern({ volume: disk, checkpoints: checkpoints.crash(), clock: nextClock });
+      cistern = new SimCistern({
+        volume: disk,
+        checkpoints: checkpoints.crash(),
+        clock: nextClock,
+      });
       await cistern.start();
       opened.push(cistern);
     },
@@ -213,7 +217,8 @@ describe('durable sessions', () => {
     await cistern.settle();
     first.disconnect();
     const publisher = await cistern.connected({ clientId: 'pub' });
-    for (let id = 1; id <= 50; id++) publisher.publish(`t/${id % 3}`, `${id}`, { qos: 1, packetId: id });
+    for (let id = 1; id <= 50; id++)
+      publisher.publish(`t/${id % 3}`, `${id}`, { qos: 1, packetId: id });
     publisher.publish('other', 'not for it', { qos: 1, packetId: 51 });
     await cistern.settle();
     const second = await cistern.connected({ clientId: 'd', cleanStart: false });

@@ -6,10 +6,7 @@ import { topicMatchesFilter } from '../../../src/codec/topic.ts';
 const level = fc.constantFrom('a', 'b', '', '$x');
 const topic = fc.array(level, { minLength: 1, maxLength: 4 }).map((levels) => levels.join('/'));
 const filter = fc
-  .tuple(
-    fc.array(fc.oneof(level, fc.constant('+')), { minLength: 1, maxLength: 4 }),
-    fc.boolean(),
-  )
+  .tuple(fc.array(fc.oneof(level, fc.constant('+')), { minLength: 1, maxLength: 4 }), fc.boolean())
   .map(([levels, rest]) => [...levels, ...(rest ? ['#'] : [])].join('/'));
 
 function matches(tree: SubscriptionTree<string>, name: string): string[] {
