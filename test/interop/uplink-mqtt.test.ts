@@ -154,6 +154,23 @@ describe('an uplink to Mosquitto', () => {
     expect(observer.payloads).toEqual(numbers(0, 110));
   });
 
+  it.each(['connected', 'cut off', 'frozen'])('stops at once while it is %s', async (how) => {
+    await open();
+    const bench = uplink({ forwarder: { backoff: { baseMs: 60_000, capMs: 60_000 } } });
+    append(bench, 0, 10);
+    bench.forwarder.start();
+    await drained(bench);
+    if (how === 'cut off') {
+      proxy.refuse();
+      await expect.poll(() => bench.forwarder.status().state).toBe('backoff');
+    }
+    if (how === 'frozen') proxy.freeze();
+    append(bench, 10, 10);
+    const beganMs = performance.now();
+    await bench.forwarder.stop();
+    expect(performance.now() - beganMs).toBeLessThan(1000);
+  });
+
   it('leaves a half-open link that acknowledges nothing', async () => {
     await open();
     const observer = await observe();
@@ -191,12 +208,15 @@ describe('an uplink to Mosquitto', () => {
     },
   );
 
-  it('names an upstream that is not there', async () => {
-    await open();
-    const bench = makeUplink(1);
+  it.each([
+    ['127.0.0.1:1', 'ECONNREFUSED'],
+    ['localhost:1', 'ECONNREFUSED'],
+    ['nowhere.invalid:1883', 'nowhere.invalid'],
+  ])('says what is wrong with an upstream that is not there (%s)', async (host, why) => {
+    const bench = makeUplink(1, { config: { url: `mqtt://${host}` } });
     closers.push(() => bench.forwarder.stop());
     bench.forwarder.start();
-    await expect.poll(() => bench.forwarder.status().lastError).toContain('ECONNREFUSED');
+    await expect.poll(() => bench.forwarder.status().lastError).toContain(why);
     expect(bench.forwarder.status().state).toBe('backoff');
   });
 

@@ -168,7 +168,10 @@ class MqttLink implements SinkLink {
       mayRetain: true,
     };
     client.once('connect', (packet) => this.#onConnack(packet.properties));
-    client.on('error', (error) => this.#noteFault(faultOf(error, options.config.url)));
+    const note = (error: Error): void => this.#noteFault(faultOf(error, options.config.url));
+    client.on('error', note);
+    // MQTT.js passes on only some of the socket's errors; the others would be a bare "closed".
+    client.stream.on('error', note);
     client.on('disconnect', ({ reasonCode }) => {
       const message = `The upstream ended the connection: ${reasonText(reasonCode ?? 0)}.`;
       this.#noteFault(new CisternError('UPSTREAM_UNREACHABLE', message));
@@ -188,9 +191,11 @@ class MqttLink implements SinkLink {
     stream.uncork();
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    // MQTT.js waits for its socket's end, which comes once: after that it would wait for ever.
+    if (this.#phase === 'closed') return;
     this.#phase = 'closed';
-    return new Promise((resolve) => {
+    await new Promise<void>((resolve) => {
       this.#client.end(true, () => resolve());
     });
   }
@@ -388,11 +393,18 @@ function codeOf(error: Error): number | undefined {
   return typeof code === 'number' ? code : undefined;
 }
 
+/** A host name with several addresses fails with an error for each, and no message of its own. */
+function messageOf(error: Error): string {
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined;
+  if (error.message === '' && first instanceof Error) return first.message;
+  return error.message;
+}
+
 /** A negative CONNACK has a number as its code, a socket's error a name such as ECONNREFUSED. */
 function faultOf(error: Error, url: string): CisternError {
   const code = codeOf(error);
   if (code !== undefined && !PASSING_REASONS.has(code)) return refusal(reasonText(code));
-  const why = code === undefined ? error.message : reasonText(code);
+  const why = code === undefined ? messageOf(error) : reasonText(code);
   const message = `The upstream ${url} cannot be reached: ${why}.`;
   return new CisternError('UPSTREAM_UNREACHABLE', message, { cause: error });
 }
