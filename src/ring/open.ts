@@ -255,10 +255,8 @@ function makeRoom(state: RingState, newestIsKnown: boolean): void {
     const { slot, epoch, flags } = victim;
     if (flags === 0) state.logger.warn('ring.segment_dropped', { slot, epoch });
     else state.logger.error('ring.segment_dropped', { slot, epoch, flags });
-    state.segments.splice(state.segments.indexOf(victim), 1);
-    victim.state = 'free';
+    state.letGo(victim);
     state.slots.free(slot);
-    state.updateHeads(victim.extents.keys());
   }
 }
 
@@ -326,7 +324,6 @@ async function writeFirstBatch(
   const isDurable = await committer.commitNow({ mayMove: !(copies.whole && isShort) });
   if (!isDurable) throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
   if (copies.whole && !isShort && old !== undefined) state.slots.free(old.slot);
-  state.updateHeads(state.partitions.all.map(({ id }) => id));
 }
 
 interface Copies {

@@ -72,9 +72,9 @@ export class Reader {
   async readAt(partitionId: number, offset: number): Promise<RecordView | undefined> {
     const partition = this.#state.partitions.get(partitionId);
     if (partition === undefined || offset >= partition.durableOffset) return undefined;
-    const result = await this.read(partitionId, offset, { maxRecords: 1, maxBytes: 1 });
-    const [record] = result.records;
-    return record?.offset === offset ? record : undefined;
+    // A copy of a single record may lie below the head. Undefined twice over where it was let go.
+    const found = await this.#collect(partitionId, { last: offset }, offset, 1);
+    return found?.records[0];
   }
 
   async *scan(options: ScanOptions): AsyncGenerator<readonly RecordView[]> {

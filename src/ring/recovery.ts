@@ -9,6 +9,7 @@ import { Segment, type SegmentDetail } from './segment.ts';
 import { decodeSegmentHeader, type PreviousEnd, type SegmentHeader } from './segment-header.ts';
 import type { SlotFiles } from './slot-files.ts';
 import { decodeSummary, summaryLength } from './summary.ts';
+import { FIRST_STREAM_PARTITION_ID } from './types.ts';
 import { describe, type Walk, walkBatches } from './walk.ts';
 
 const SUMMARY_FIRST_READ_BYTES = 16_384;
@@ -501,22 +502,23 @@ class Recovery {
   }
 
   #settlePartitions(segments: readonly Segment[], newest: SegmentHeader): void {
+    const heads = new Map(newest.partitions.map(({ id, headOffset }) => [id, headOffset]));
     for (const partition of this.#partitions.all) {
       partition.tailOffset = this.#tails.get(partition.id) ?? 0;
       partition.durableOffset = partition.tailOffset;
-      partition.headOffset = partition.tailOffset;
       partition.bytes = 0;
+      let lowest = partition.tailOffset;
       for (const segment of segments) {
         const extent = segment.extents.get(partition.id);
         if (extent === undefined) continue;
         partition.bytes += extent.bytes;
-        partition.headOffset = Math.min(partition.headOffset, extent.lowest);
+        lowest = Math.min(lowest, extent.lowest);
       }
-    }
-    for (const { id, headOffset } of newest.partitions) {
-      const partition = this.#partitions.get(id);
-      if (partition === undefined || partition.headOffset < partition.tailOffset) continue;
-      partition.headOffset = Math.max(partition.headOffset, headOffset);
+      // A header tells from where on a stream's partition is whole; copies of single records may
+      // lie below that.
+      const isStream = partition.id >= FIRST_STREAM_PARTITION_ID;
+      const head = isStream ? Math.max(lowest, heads.get(partition.id) ?? 0) : lowest;
+      partition.headOffset = Math.min(head, partition.tailOffset);
     }
   }
 }
@@ -525,11 +527,7 @@ class Recovery {
  * True where the first batch found is the first that was written: its header page says so, or it
  * goes on from the last batch of the segment before. A cut can leave a batch without its header.
  */
-function startIsProved(
-  candidate: Candidate,
-  walk: Walk,
-  segments: readonly Segment[],
-): boolean {
+function startIsProved(candidate: Candidate, walk: Walk, segments: readonly Segment[]): boolean {
   if (candidate.header !== undefined) return true;
   const before = segments.findLast(({ epoch }) => epoch < candidate.epoch);
   return before !== undefined && walk.batches[0]?.header.previousCrc === before.lastCrc;

@@ -104,15 +104,8 @@ export class Recycler {
 
   #free(segment: Segment): void {
     const { state, onFree } = this.#options;
-    const at = state.segments.indexOf(segment);
-    state.segments.splice(at, 1);
-    segment.state = 'free';
-    for (const [id, extent] of segment.extents) {
-      const partition = state.partitions.get(id);
-      if (partition !== undefined) partition.bytes = Math.max(0, partition.bytes - extent.bytes);
-    }
+    state.letGo(segment);
     state.slots.free(segment.slot);
-    state.updateHeads(segment.extents.keys());
     onFree();
   }
 }

@@ -7,6 +7,7 @@ import type { Segment } from './segment.ts';
 import type { SegmentCache } from './segment-cache.ts';
 import type { SlotFiles } from './slot-files.ts';
 import type { Slots } from './slots.ts';
+import { FIRST_STREAM_PARTITION_ID } from './types.ts';
 
 /** Offsets that media damage took. */
 export interface LostRange {
@@ -109,17 +110,34 @@ export class RingState {
     return segmentSeed(this.crc32, this.identity.salt, epoch);
   }
 
-  /** Sets each partition's head to the lowest offset that a live segment still holds. */
-  updateHeads(partitionIds: Iterable<number>): void {
-    for (const id of partitionIds) {
+  /**
+   * Forgets a live segment; its slot is the caller's. Heads move past what it held. In a stream's
+   * partition single records that were carried stay below the head: `readAt` and `scan` find them. In
+   * the compacted partitions the head is the lowest offset that is left.
+   */
+  letGo(segment: Segment): void {
+    const at = this.segments.indexOf(segment);
+    if (at >= 0) this.segments.splice(at, 1);
+    segment.state = 'free';
+    for (const [id, extent] of segment.extents) {
       const partition = this.partitions.get(id);
       if (partition === undefined) continue;
-      let lowest = Infinity;
-      for (const segment of this.segments) {
-        const extent = segment.extents.get(id);
-        if (extent !== undefined) lowest = Math.min(lowest, extent.lowest);
-      }
-      partition.headOffset = Math.min(lowest, partition.durableOffset);
+      partition.bytes = Math.max(0, partition.bytes - extent.bytes);
+      const end =
+        id < FIRST_STREAM_PARTITION_ID
+          ? this.#lowestOffset(id)
+          : Math.max(extent.lastOffset, extent.carriedLast) + 1;
+      const head = Math.max(partition.headOffset, end);
+      partition.headOffset = Math.min(head, partition.durableOffset);
     }
+  }
+
+  #lowestOffset(partitionId: number): number {
+    let lowest = Infinity;
+    for (const segment of this.segments) {
+      const extent = segment.extents.get(partitionId);
+      if (extent !== undefined) lowest = Math.min(lowest, extent.lowest);
+    }
+    return lowest;
   }
 }
