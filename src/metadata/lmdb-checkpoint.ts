@@ -222,14 +222,7 @@ class LmdbCheckpoint implements CheckpointStore {
     this.#environment = environment;
     this.setAside = setAside;
     const header = readHeader(environment);
-    let found = 0;
-    for (const { key, value } of environment.getRange()) {
-      if (key[0] === EntryKind.header) continue;
-      unseal(key, value);
-      found += 1;
-    }
-    if (found !== (header?.entries ?? 0)) throw new Error('entries are missing');
-    this.#readLongKeys();
+    if (this.#readLongKeys() !== (header?.entries ?? 0)) throw new Error('entries are missing');
   }
 
   get writtenBytes(): number {
@@ -267,15 +260,23 @@ class LmdbCheckpoint implements CheckpointStore {
     await this.#environment.close();
   }
 
-  /** What the file says, which after a failed transaction is not what memory says. */
-  #readLongKeys(): void {
+  /**
+   * Takes the long keys from the file, which after a failed transaction is not what memory says.
+   * Throws where an entry is damaged; returns how many there are.
+   */
+  #readLongKeys(): number {
     this.#longKeys.clear();
+    let entries = 0;
     for (const { key, value } of this.#environment.getRange()) {
+      if (key[0] === EntryKind.header) continue;
+      const content = unseal(key, value);
+      entries += 1;
       if (key[0] !== EntryKind.numbered) continue;
       const number = key.readUInt32BE(1);
-      this.#longKeys.set(splitNumbered(unseal(key, value)).key, number);
+      this.#longKeys.set(splitNumbered(content).key, number);
       this.#nextLongKey = Math.max(this.#nextLongKey, number + 1);
     }
+    return entries;
   }
 
   #write(change: CheckpointChange): void {
