@@ -12,6 +12,8 @@ process.stderr.on('error', () => undefined);
 
 /** Not a top-level await: the executable is one CommonJS bundle, which has none. */
 async function start(): Promise<void> {
+  // Should a command ever wait for something that cannot come any more, Node ends by itself: as failed.
+  process.exitCode = 1;
   const code = await cli(process.argv.slice(2), {
     stdin: process.stdin,
     stdout: process.stdout,

@@ -10,6 +10,7 @@ import {
   MAX_SEGMENT_BYTES,
   MAX_SEGMENTS,
   MIN_SEGMENTS,
+  PACKET_SHARE,
   PAGE_BYTES,
   SEGMENT_UNIT_BYTES,
   STORAGE_DEFAULTS,
@@ -193,17 +194,12 @@ function readJwt(table: TableReader): JwtConfig {
   return jwt;
 }
 
-export function readLimits(table: TableReader): LimitsConfig {
+export function readLimits(table: TableReader, segmentSizeBytes: number): LimitsConfig {
   const defaults = LIMIT_DEFAULTS;
   const count = integer({ min: 1, max: 100_000_000 });
   const bytes = size({ min: 1, max: MAX_BYTES });
   const limits: LimitsConfig = {
-    // 268,435,455 is the most that the remaining length of a packet can say (2.1.4).
-    packetSizeBytes: table.value(
-      'packet_size',
-      size({ min: 1024, max: 268_435_455 }),
-      defaults.packetSizeBytes,
-    ),
+    packetSizeBytes: readPacketSize(table, segmentSizeBytes),
     connections: table.value('connections', count, defaults.connections),
     connectionRatePerSecond: table.value(
       'connection_rate',
@@ -245,6 +241,21 @@ export function readLimits(table: TableReader): LimitsConfig {
   };
   table.finish();
   return limits;
+}
+
+function readPacketSize(table: TableReader, segmentSizeBytes: number): number {
+  const most = Math.floor(segmentSizeBytes * PACKET_SHARE);
+  const fallback = Math.min(LIMIT_DEFAULTS.packetSizeBytes, most);
+  // 268,435,455 is the most that the remaining length of a packet can say (2.1.4).
+  const bytes = table.value('packet_size', size({ min: 1024, max: 268_435_455 }), fallback);
+  if (bytes > most) {
+    table.issues.error(
+      table.keyPath('packet_size'),
+      `${formatSize(bytes)} is more than an eighth of a segment of ${formatSize(segmentSizeBytes)}`,
+      `Write at most "${formatSize(most)}", or let storage.segment be larger.`,
+    );
+  }
+  return bytes;
 }
 
 /** Without a `[[listener]]` there is one, on loopback. */

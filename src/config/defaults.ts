@@ -27,6 +27,11 @@ export const MAX_SEGMENT_BYTES = 256 * MIB;
 export const RESERVED_SEGMENTS = 3;
 /** The rest is slack for headers, padding and records on their way to be carried. */
 export const QUOTA_SHARE = 0.8;
+/**
+ * A packet may be this part of a segment. The ring takes records of a quarter; a record has the client
+ * id and, at worst, three bytes for each character of it and of the topic beside what is in the packet.
+ */
+export const PACKET_SHARE = 1 / 8;
 /** Partitions of one stream: each is a cursor for every uplink and a line in each segment header. */
 export const MAX_PARTITIONS = 64;
 export const MAX_STREAMS = 256;
@@ -51,8 +56,11 @@ export const LOG_DEFAULTS: LogConfig = { level: 'info', format: 'auto' };
 
 /** Everything a peer can make grow, with what it costs. Beyond each there is a policy, not a crash. */
 export const LIMIT_DEFAULTS: LimitsConfig = {
-  /** One MQTT packet. A connection may hold one incomplete packet in memory; larger ones get 0x95. */
-  packetSizeBytes: MIB,
+  /**
+   * One MQTT packet. A connection may hold one incomplete packet in memory; larger ones get 0x95. At
+   * most {@link PACKET_SHARE} of a segment.
+   */
+  packetSizeBytes: 512 * KIB,
   /** Open connections of all listeners; more are closed at once. One idle connection costs about 10 KiB. */
   connections: 10_000,
   /** New connections a second: a fleet that reconnects at once must not starve those connected. */

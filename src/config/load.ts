@@ -118,7 +118,7 @@ function readDocument(
     admin: readAdmin(root.table('admin')),
     log: readLog(root.table('log')),
     auth,
-    limits: readLimits(root.table('limits')),
+    limits: readLimits(root.table('limits'), storage.segmentSizeBytes),
     listeners: overrideListeners(readListeners(root, auth), root, command),
     streams,
     uplinks: readUplinks(root, streams),

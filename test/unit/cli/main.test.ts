@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer as createTcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -219,4 +220,27 @@ test.each([
   expect(err).toMatch(
     /^BROKER_UNREACHABLE: No broker answers at 127\.0\.0\.1:1: connect ECONNREFUSED.*\nStart one/,
   );
+});
+
+test.each(['-m', '-l'])('pub %s does not end well before the acknowledgement', async (how) => {
+  // Lets a client in, and cuts it off at whatever it says next.
+  const broker = createTcpServer((socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.once('data', () => {
+      socket.write(Buffer.from([0x20, 2, 0, 0]));
+      socket.once('data', () => socket.destroy());
+    });
+  });
+  await new Promise<void>((resolve) => void broker.listen(0, '127.0.0.1', resolve));
+  const address = broker.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const message = how === '-m' ? ['-m', 'x'] : ['-l'];
+  const io = new TestIo({ stdin: ['x\n'.repeat(500)] });
+  const argv = ['pub', '-t', 'a', '-q', '1', '-p', String(port), ...message];
+  expect(await run(argv, io)).toEqual({
+    code: 1,
+    out: '',
+    err: 'BROKER_UNREACHABLE: The broker closed the connection.\n',
+  });
+  broker.close();
 });

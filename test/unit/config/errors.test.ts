@@ -162,6 +162,11 @@ describe('what belongs together', () => {
       'Lower the quotas, or let storage.size be larger.',
     ],
     [
+      '[storage]\nsegment = "1MiB"\n[limits]\npacket_size = "129KiB"',
+      '4: error: limits.packet_size: 129KiB is more than an eighth of a segment of 1MiB',
+      'Write at most "128KiB", or let storage.segment be larger.',
+    ],
+    [
       '[storage]\nwear.endurance = "30TB"',
       '2: error: storage.wear.lifetime: is missing',
       'Give both, such as endurance = "30TB" and lifetime = "5y", or budget alone.',
