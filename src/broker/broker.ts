@@ -2,7 +2,6 @@ import type { ControlPacket, DisconnectPacket } from '../codec/control-packet.ts
 import type { PublishView } from '../codec/packet-decoder.ts';
 import { ReasonCode } from '../codec/reason-codes.ts';
 import { ProtocolError } from '../base/errors.ts';
-import { stateKey } from '../metadata/state-codec.ts';
 import type { StateStore } from '../metadata/state-store.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -53,7 +52,6 @@ export class Broker implements ConnectionHost {
   readonly logger: Logger;
   readonly counters = new BrokerCounters();
   readonly #ring: Ring;
-  readonly #state: StateStore;
   readonly #clock: Clock;
   readonly #limits: BrokerLimits;
   readonly #connections = new Set<Connection>();
@@ -75,7 +73,6 @@ export class Broker implements ConnectionHost {
     const { ring, state, streams, clock, random, limits } = options;
     this.logger = options.logger;
     this.#ring = ring;
-    this.#state = state;
     this.#clock = clock;
     this.#limits = limits;
     const { counters } = this;
@@ -346,10 +343,5 @@ export class Broker implements ConnectionHost {
       this.#registry.remove(session);
     }
     this.#wills.publishDue();
-  }
-
-  /** Where a client's state lies; for tests and the inspector. */
-  hasSession(clientId: string): boolean {
-    return this.#state.get(stateKey('session', clientId)) !== undefined;
   }
 }

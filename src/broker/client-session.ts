@@ -1,5 +1,5 @@
-import { Delivery, type InFlight } from '../session/delivery.ts';
-import { Receipts } from '../session/receipts.ts';
+import type { Delivery, InFlight } from '../session/delivery.ts';
+import type { Receipts } from '../session/receipts.ts';
 import type { Publication } from './publication.ts';
 
 /** SUBSCRIBE options [MQTT5 3.8.3.1]. 3.1.1 has only the QoS. */

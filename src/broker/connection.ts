@@ -27,7 +27,7 @@ import type { Authorizer, ClientIdentity } from './authorizer.ts';
 import type { ClientSession, SessionLink } from './client-session.ts';
 import type { BrokerCounters } from './counters.ts';
 import { GatedQueue, type GatedItem } from './gated-queue.ts';
-import { Output } from './output.ts';
+import type { Output } from './output.ts';
 import type { Publication } from './publication.ts';
 import type { Topic } from './topics.ts';
 

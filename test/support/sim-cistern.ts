@@ -8,7 +8,7 @@ import { nodeCompressor, nodeCrc32 } from '../../src/platform/node/compression.t
 import type { Volume } from '../../src/platform/volume.ts';
 import { MemoryLogger } from './memory-logger.ts';
 import { SimClient } from './sim-client.ts';
-import { SimClock } from './sim-clock.ts';
+import type { SimClock } from './sim-clock.ts';
 import { SimNetwork } from './sim-network.ts';
 import { SimRandom } from './sim-random.ts';
 
@@ -53,7 +53,8 @@ export class SimCistern {
     for (let i = 0; i < 20_000 && this.running === undefined && failure === undefined; i++) {
       await this.clock.advance(1);
     }
-    if (failure !== undefined) throw failure;
+    if (failure instanceof Error) throw failure;
+    if (failure !== undefined) throw new Error('the start failed', { cause: failure });
     if (this.running === undefined) throw new Error('the broker did not start in 20 simulated s');
   }
 
