@@ -36,6 +36,8 @@ export interface ForwarderOptions {
 /** A moved cursor is saved after so long or so many records, whichever is first. */
 const SAVE_AFTER_MS = 5_000;
 const SAVE_AFTER_RECORDS = 10_000;
+/** And this often where a commit is due anyway: then saving costs its few bytes and no flush. */
+const SAVE_ALONG_AFTER_MS = 200;
 /** Held in memory at most: what is in flight and the batches behind it. */
 const HELD_BATCHES = 4;
 const READ_RETRY_MS = 1_000;
@@ -64,6 +66,7 @@ export class Forwarder {
   readonly #retries: PendingRecord[] = [];
   readonly #unsaved = new Set<PartitionCursor>();
   #unsavedRecords = 0;
+  #savedAtMs = -Infinity;
   #turn = 0;
   #isReading = false;
   #isPumpDue = false;
@@ -261,11 +264,19 @@ export class Forwarder {
   #moved(cursor: PartitionCursor, records: number): void {
     this.#unsaved.add(cursor);
     this.#unsavedRecords += records;
-    if (this.#unsavedRecords >= SAVE_AFTER_RECORDS) this.#save();
+    if (this.#unsavedRecords >= SAVE_AFTER_RECORDS || this.#canSaveAlong(cursor)) this.#save();
     else this.#saveTimer ??= this.#clock.after(SAVE_AFTER_MS, () => this.#save());
   }
 
+  /** Records that are not durable yet mean that a commit is due. */
+  #canSaveAlong(cursor: PartitionCursor): boolean {
+    if (this.#clock.monotonicMs() - this.#savedAtMs < SAVE_ALONG_AFTER_MS) return false;
+    const bounds = this.#options.reader.bounds(cursor.partition.partitionId);
+    return bounds.tailOffset > bounds.durableOffset;
+  }
+
   #save(): void {
+    this.#savedAtMs = this.#clock.monotonicMs();
     this.#saveTimer?.cancel();
     this.#saveTimer = undefined;
     this.#unsavedRecords = 0;

@@ -262,6 +262,21 @@ describe('the cursor', () => {
     expect(cursors.saves).toBeLessThan(6);
   });
 
+  it('is saved much sooner where it can ride in a commit that is due anyway', async () => {
+    const { clock, reader, cursors, make } = bench();
+    const forwarder = make();
+    forwarder.start();
+    reader.pending = 1;
+    for (let i = 0; i < 10; i += 1) {
+      fill(reader, 10);
+      await settle(clock);
+      await clock.advance(100);
+    }
+    expect(cursors.load('cloud', FIRST)).toBeGreaterThanOrEqual(70);
+    expect(cursors.saves).toBeLessThan(8);
+    await forwarder.stop();
+  });
+
   it('passes over what rotation and damage took, and counts what rotation took', async () => {
     const { clock, reader, sink, cursors, make } = bench();
     fill(reader, 100);

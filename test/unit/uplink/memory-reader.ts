@@ -8,11 +8,13 @@ interface MemoryPartition {
   waiting: { readonly offset: number; readonly fn: () => void }[];
 }
 
-/** Partitions in memory. Everything appended is durable at once. */
+/** Partitions in memory. Everything appended is durable at once, unless `pending` says otherwise. */
 export class MemoryReader implements RecordReader {
   readonly #partitions = new Map<number, MemoryPartition>();
   readonly #wallMs: () => number;
   #maxHeldByAnyRead = 0;
+  /** Records in the open batch of each partition: behind `durableOffset`, before `tailOffset`. */
+  pending = 0;
 
   constructor(partitionsPerStream: Readonly<Record<string, number>>, wallMs: () => number) {
     this.#wallMs = wallMs;
@@ -76,7 +78,8 @@ export class MemoryReader implements RecordReader {
 
   bounds(partitionId: number) {
     const { head, records } = this.#partition(partitionId);
-    return { headOffset: head, tailOffset: records.length, durableOffset: records.length };
+    const durableOffset = records.length;
+    return { headOffset: head, tailOffset: durableOffset + this.pending, durableOffset };
   }
 
   async read(partitionId: number, from: number, limits: ReadLimits): Promise<ReadResult> {
