@@ -100,7 +100,7 @@ export class PersistentSubscriber {
     const subscriptions = filters.map((topic) => ({ topic, qos }));
     client.send({ cmd: 'subscribe', messageId: 1, subscriptions });
     const { granted } = await client.next('suback');
-    if (granted.some((code) => code !== qos)) throw new Error(`granted ${granted.join(' ')}`);
+    if (granted.some((code) => code !== qos)) throw new Error(`granted ${JSON.stringify(granted)}`);
     this.#isSubscribed = true;
   }
 
