@@ -1,5 +1,6 @@
 import {
   closeSync,
+  existsSync,
   fstatSync,
   fsyncSync,
   lstatSync,
@@ -12,8 +13,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { homedir, constants as osConstants } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { getAsset, getRawAsset } from 'node:sea';
+import { CisternError } from '../../src/base/errors.ts';
 
 /**
  * Stands in for the package `node-gyp-build-optional-packages` inside the single executable, where
@@ -31,10 +33,14 @@ export default function loadAddon(): unknown {
       failures.push(`${directory}: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
-  throw new Error(
-    'cannot unpack the database library that is part of this executable. Set CACHE_DIRECTORY to a ' +
-      'directory of this user, on a file system that is not mounted noexec. ' +
-      `Tried ${failures.join('; ') || 'nothing: there is no home directory'}`,
+  throw new CisternError(
+    'DATA_UNWRITABLE',
+    'The database library that is part of this executable cannot be unpacked: ' +
+      `${failures.join('; ') || 'there is no home directory'}.`,
+    {
+      remedy:
+        'Set CACHE_DIRECTORY to a directory of this user, on a file system that is not mounted noexec.',
+    },
   );
 }
 
@@ -51,7 +57,7 @@ function candidates(): readonly string[] {
 }
 
 function unpack(directory: string): string {
-  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  makeDirectory(directory);
   const about = lstatSync(directory);
   if (about.uid !== process.getuid?.() || (about.mode & 0o022) !== 0 || !about.isDirectory()) {
     throw new Error('is not a directory that this user alone can write');
@@ -72,6 +78,17 @@ function unpack(directory: string): string {
     if (/^lmdb-[0-9a-f]+[.]node/.test(other) && other !== name) rmSync(join(directory, other));
   }
   return path;
+}
+
+/**
+ * Makes `directory` and the folders above it, for this user alone. Not by Node's recursive mkdir, which
+ * never returns where a folder cannot be made in one that exists, as below /proc.
+ */
+function makeDirectory(directory: string): void {
+  if (existsSync(directory)) return;
+  const parent = dirname(directory);
+  if (parent !== directory) makeDirectory(parent);
+  mkdirSync(directory, { mode: 0o700 });
 }
 
 /**

@@ -117,6 +117,17 @@ describe('the database library inside it', () => {
     await expect(started).rejects.toThrow(/Set CACHE_DIRECTORY to a directory of this user/);
     expect(await readdir(cache)).toEqual([]);
   });
+
+  test('that cannot be unpacked anywhere ends the start with one sentence and a remedy', async () => {
+    const env = {
+      CACHE_DIRECTORY: '/proc/no/such',
+      HOME: '/',
+      XDG_CACHE_HOME: '',
+      XDG_RUNTIME_DIR: '',
+    };
+    const started = startCistern({ env });
+    await expect(started).rejects.toThrow(/DATA_UNWRITABLE: .*\n?Set CACHE_DIRECTORY/);
+  });
 });
 
 describe('npm start', () => {
