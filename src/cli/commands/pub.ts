@@ -64,9 +64,14 @@ async function publish(args: Arguments, io: CliIo): Promise<ExitCode> {
   const payloads = await readPayloads(args, io);
   const publishOptions = readPublishOptions(args);
   const client = await openClient(readClientOptions(args, io), args, io);
+  let reason = '';
+  client.on('disconnect', ({ reasonCode = 0 }) => {
+    reason = ` with reason code 0x${reasonCode.toString(16)}`;
+  });
   const closed = new Promise<never>((_, reject) => {
     client.once('close', () => {
-      reject(new CisternError('BROKER_UNREACHABLE', 'The broker closed the connection.'));
+      const message = `The broker closed the connection${reason}.`;
+      reject(new CisternError('BROKER_UNREACHABLE', message));
     });
   });
   // It is awaited only beside what it can interrupt; a close at the end concerns nobody.

@@ -62,7 +62,7 @@ async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
   for (const warning of warnings) io.stdout.write(`${formatIssue(warning)}\n`);
   const logger = createLogger({ ...config.log, stream: io.stderr, clock: io.clock });
   const stopAsked = waitForSignal(io);
-  const running = await startCistern(
+  const starting = startCistern(
     config,
     createNodeEnvironment({
       version: VERSION,
@@ -70,6 +70,13 @@ async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
       onProgress: createProgress('Making the ring', io.stdout),
     }),
   );
+  // Nothing is acknowledged before the start is over, so one that is not wanted any more needs no
+  // goodbye: a large ring may take minutes to make, and is gone on with at the next start.
+  const running = await Promise.race([starting, stopAsked.then(() => undefined)]);
+  if (running === undefined) {
+    logger.info('app.stopped', { while: 'starting' });
+    return ExitCode.ok;
+  }
   io.stdout.write(startReport(config, running));
   logger.info('app.started', { version: VERSION, node: running.identity.nodeId });
   const signal = await stopAsked;

@@ -96,3 +96,16 @@ test('a second one on the same data ends with 4 and names the first', async () =
     `DATA_IN_USE: The data in ${join(folder, 'data')} is in use by process ${first.child.pid}.\n`,
   );
 });
+
+test('SIGTERM while the ring is being made ends it at once, and the next start goes on', async () => {
+  const path = join(folder, 'c.toml');
+  const lines = ['[storage]', 'size = "192MiB"', '[admin]', 'listen = "127.0.0.1:0"'];
+  await writeFile(path, `${[...lines, '[[listener]]', 'listen = "127.0.0.1:0"'].join('\n')}\n`);
+  const first = start();
+  await expect.poll(() => first.out(), { timeout: 10_000 }).toContain('Making the ring: 0 %');
+  first.child.kill('SIGTERM');
+  expect(await first.exit).toBe(0);
+  expect(first.out()).not.toContain(' 100 %');
+  const second = start();
+  await address(second, 'mqtt');
+}, 30_000);
