@@ -3,11 +3,14 @@ import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { cli } from '../../../src/cli/main.ts';
 import { TestIo } from './test-io.ts';
 
 const MAIN = join(import.meta.dirname, '../../../src/main.ts');
+
+// Each test starts processes, on a machine that may have other work.
+vi.setConfig({ testTimeout: 30_000 });
 
 let folder: string;
 const children: ChildProcess[] = [];
@@ -108,4 +111,4 @@ test('SIGTERM while the ring is being made ends it at once, and the next start g
   expect(first.out()).not.toContain(' 100 %');
   const second = start();
   await address(second, 'mqtt');
-}, 30_000);
+});
