@@ -3,15 +3,18 @@
  * as they are and that every mutant makes a test fail. Names of mutants may be given as arguments.
  */
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MUTANTS, type Mutant } from './mutants.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 interface Report {
+  /** The mutated text was loaded by a test. */
+  readonly isApplied: boolean;
   readonly numPassedTests: number;
   readonly numFailedTests: number;
   readonly testResults: readonly {
@@ -41,6 +44,7 @@ async function main(): Promise<void> {
     process.exitCode = 1;
     return;
   }
+  const before = await sourcesOf(mutants);
   let bad = 0;
   if (wanted.length === 0) {
     for (const suite of new Set(MUTANTS.map((one) => one.suite))) {
@@ -48,8 +52,24 @@ async function main(): Promise<void> {
     }
   }
   for (const mutant of mutants) bad += await report(mutant.name, () => judge(mutant));
+  // A test that fails because someone is editing the file proves nothing about the mutant.
+  if ((await sourcesOf(mutants)) !== before) {
+    process.stdout.write('CHANGED  the sources changed while the mutants ran\n');
+    bad += 1;
+  }
   process.stdout.write(`${mutants.length} mutants, ${bad} not as they must be\n`);
   process.exitCode = bad === 0 ? 0 : 1;
+}
+
+async function sourcesOf(mutants: readonly Mutant[]): Promise<string> {
+  const folders = [...new Set(mutants.map((one) => dirname(one.file)))].sort();
+  const texts: string[] = [];
+  for (const folder of folders) {
+    for (const name of (await readdir(join(root, folder))).sort()) {
+      if (name.endsWith('.ts')) texts.push(await readFile(join(root, folder, name), 'utf8'));
+    }
+  }
+  return texts.join('\0');
 }
 
 async function driftOf(mutant: Mutant): Promise<string | undefined> {
@@ -76,7 +96,8 @@ async function judgeUnchanged(suite: string): Promise<Outcome> {
 async function judge(mutant: Mutant): Promise<Outcome> {
   const result = await runSuite(mutant.suite, mutant.name);
   // A mutant that does not even load proves nothing, so a failed test is asked for, not a failed run.
-  const good = result.numFailedTests > 0;
+  const good = result.isApplied && result.numFailedTests > 0;
+  if (!result.isApplied) return { good, text: `was not applied; ${whyOf(result)}` };
   return { good, text: good ? `dies: ${whyOf(result)}` : `SURVIVES ${whyOf(result)}` };
 }
 
@@ -84,6 +105,7 @@ async function runSuite(suite: string, mutant: string | undefined): Promise<Repo
   const folder = await mkdtemp(join(tmpdir(), 'cistern-mutant-'));
   try {
     const output = join(folder, 'report.json');
+    const mark = join(folder, 'applied');
     const parameters = [
       join(root, 'node_modules/vitest/vitest.mjs'),
       'run',
@@ -96,13 +118,14 @@ async function runSuite(suite: string, mutant: string | undefined): Promise<Repo
     await new Promise<void>((resolve, reject) => {
       const child = spawn(process.execPath, parameters, {
         cwd: root,
-        env: { ...process.env, CISTERN_MUTANT: mutant ?? '' },
+        env: { ...process.env, CISTERN_MUTANT: mutant ?? '', CISTERN_MUTANT_MARK: mark },
         stdio: 'ignore',
       });
       child.once('error', reject);
       child.once('exit', () => resolve());
     });
-    return JSON.parse(await readFile(output, 'utf8')) as Report;
+    const result = JSON.parse(await readFile(output, 'utf8')) as Omit<Report, 'isApplied'>;
+    return { ...result, isApplied: existsSync(mark) };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
