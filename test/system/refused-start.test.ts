@@ -1,0 +1,188 @@
+import { rmSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, expect, test } from 'vitest';
+import { TestProcess } from '../support/child-process.ts';
+import { type Cistern, executablePath, startCistern } from '../support/executable.ts';
+import { freePort } from '../support/free-port.ts';
+import { MountedDisk } from '../support/mounted-disk.ts';
+import { type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
+import { WireClient } from '../support/wire-client.ts';
+
+const DATA_UNUSABLE = 4;
+const BAD_CONFIGURATION = 3;
+const OPERATING_ERROR = 1;
+
+const undo: (() => unknown)[] = [];
+
+afterEach(async () => {
+  for (const step of undo.splice(0).reverse()) await step();
+});
+
+async function folder(): Promise<string> {
+  const path = await mkdtemp(join(tmpdir(), 'cistern-refused-'));
+  undo.push(() => rm(path, { recursive: true, force: true }));
+  return path;
+}
+
+function disk(sizeMiB: number): MountedDisk {
+  const mounted = new MountedDisk(sizeMiB);
+  undo.push(() => mounted.dispose());
+  return mounted;
+}
+
+async function start(options: Parameters<typeof startCistern>[0]): Promise<Cistern> {
+  const broker = await startCistern(options);
+  undo.push(() => broker.stop());
+  return broker;
+}
+
+interface Refusal {
+  readonly exitCode: number | NodeJS.Signals;
+  /** What is on standard error beside the log: code and sentence, then the remedy. */
+  readonly lines: readonly string[];
+}
+
+/** Runs `cistern run` with this configuration until it ends by itself. */
+async function refusedStart(toml: string): Promise<Refusal & { readonly configPath: string }> {
+  const configPath = join(await folder(), 'cistern.toml');
+  await writeFile(configPath, toml);
+  const child = new TestProcess(executablePath(), ['run', '--config', configPath]);
+  undo.push(() => child.isRunning && child.end('SIGKILL'));
+  const exitCode = await child.exited();
+  const lines = child.stderr.filter((line) => !line.startsWith('{') && line !== '');
+  // A stack trace is for us, not for whoever runs the gateway.
+  expect(child.output()).not.toMatch(/^ {4}at /m);
+  return { exitCode, lines, configPath };
+}
+
+async function configuration(parts: {
+  readonly path: string;
+  readonly size?: string;
+  readonly listen?: number;
+  readonly more?: string;
+}): Promise<string> {
+  const { path, size = '64MiB', more = '' } = parts;
+  return `[storage]
+path = "${path}"
+size = "${size}"
+[admin]
+listen = "127.0.0.1:${await freePort()}"
+[[listener]]
+listen = "127.0.0.1:${parts.listen ?? (await freePort())}"
+${more}`;
+}
+
+test('a second process on the same data is refused and told who holds it', async () => {
+  const broker = await start({});
+  const { exitCode, lines } = await refusedStart(await configuration({ path: broker.dataDir }));
+  expect(exitCode).toBe(DATA_UNUSABLE);
+  expect(lines[0]).toMatch(/^DATA_IN_USE: /);
+  expect(lines[0]).toContain(`process ${broker.pid}`);
+  expect(lines).toHaveLength(2);
+  const { client } = await WireClient.connect(broker.mqttPort, { clientId: 'undisturbed' });
+  client.destroy();
+});
+
+test('after kill -9 the data is free at once', async () => {
+  const broker = await start({});
+  await broker.kill9();
+  await broker.launch();
+  expect(broker.isRunning).toBe(true);
+});
+
+test('a taken port: the error names the program that has it', async () => {
+  const holder: Mosquitto = await startMosquitto();
+  undo.push(() => holder.stop());
+  const toml = await configuration({ path: join(await folder(), 'data'), listen: holder.port });
+  const { exitCode, lines } = await refusedStart(toml);
+  expect(exitCode).toBe(OPERATING_ERROR);
+  expect(lines[0]).toMatch(/^PORT_IN_USE: /);
+  expect(lines[0]).toContain(`${holder.port}`);
+  expect(lines[0]).toContain(`mosquitto (pid ${holder.pid})`);
+});
+
+test('a bad configuration: every fault with file, line, key and remedy, and nothing is made', async () => {
+  const data = join(await folder(), 'data');
+  const toml = await configuration({ path: data, size: '64 megs', more: 'anonimous = true\n' });
+  const { exitCode, lines, configPath } = await refusedStart(toml);
+  expect(exitCode).toBe(BAD_CONFIGURATION);
+  const text = lines.join('\n');
+  expect(text).toContain(`${configPath}:3`);
+  expect(text).toContain('storage.size');
+  expect(text).toContain('MiB');
+  expect(text).toContain(`${configPath}:8`);
+  expect(text).toContain('anonimous');
+  expect(text).toContain('anonymous');
+  expect(() => rmSync(data, { recursive: true })).toThrow('ENOENT');
+});
+
+test('a listener open to everyone without a password is refused with the remedy', async () => {
+  const path = join(await folder(), 'data');
+  const toml = `[storage]\npath = "${path}"\n[[listener]]\nlisten = "0.0.0.0:${await freePort()}"\n`;
+  const { exitCode, lines } = await refusedStart(toml);
+  expect(exitCode).toBe(BAD_CONFIGURATION);
+  expect(lines.join('\n')).toContain('anonymous = true');
+});
+
+test('a read-only data directory, with data or without: one sentence and exit code 4', async () => {
+  const mounted = disk(128);
+  const dataDir = join(mounted.path, 'data');
+  const broker = await start({ dataDir });
+  await broker.shutDown();
+  mounted.makeReadOnly();
+  for (const path of [dataDir, join(mounted.path, 'fresh')]) {
+    const { exitCode, lines } = await refusedStart(await configuration({ path }));
+    expect(exitCode, path).toBe(DATA_UNUSABLE);
+    expect(lines[0]).toMatch(/^DATA_UNWRITABLE: /);
+    expect(lines[0]).toContain(path);
+    expect(lines.length).toBeLessThanOrEqual(2);
+  }
+  mounted.makeWritable();
+  await broker.launch();
+});
+
+test('no room for the ring: one sentence and exit code 4; with a smaller ring it starts', async () => {
+  const mounted = disk(96);
+  const path = join(mounted.path, 'data');
+  const { exitCode, lines } = await refusedStart(await configuration({ path, size: '128MiB' }));
+  expect(exitCode).toBe(DATA_UNUSABLE);
+  expect(lines[0]).toMatch(/^DEVICE_FULL: /);
+  expect(lines.length).toBeLessThanOrEqual(2);
+  const broker = await start({ dataDir: path, size: '64MiB' });
+  expect(broker.isRunning).toBe(true);
+}, 60_000);
+
+test('a disk that others have filled: the ring has its room, so it starts and acknowledges', async () => {
+  const mounted = disk(96);
+  const broker = await start({ dataDir: join(mounted.path, 'data'), size: '64MiB' });
+  await broker.shutDown();
+  fill(mounted.path);
+  await broker.launch();
+  const { client } = await WireClient.connect(broker.mqttPort, { clientId: 'device' });
+  const payload = Buffer.alloc(10_000, 'x');
+  for (let messageId = 1; messageId <= 500; messageId += 1) {
+    const message = { topic: 'a', payload, qos: 1, retain: false, dup: false } as const;
+    client.send({ cmd: 'publish', ...message, messageId });
+    await client.next('puback', (ack) => ack.messageId === messageId);
+  }
+  client.destroy();
+  expect(await broker.shutDown()).toBe(0);
+  await broker.launch();
+});
+
+/** Takes every last block of the file system. */
+function fill(path: string): void {
+  for (const bytes of [2 ** 20, 4096]) {
+    const chunk = Buffer.alloc(bytes, 1);
+    for (let index = 0; ; index += 1) {
+      try {
+        writeFileSync(join(path, `filler-${bytes}-${index}`), chunk);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error;
+        break;
+      }
+    }
+  }
+}
