@@ -19,7 +19,7 @@ beforeAll(async () => {
     toml: `anonymous = true
 [limits]
 packet_size = "256KiB"
-
+connection_rate = "5000/s"
 `,
   });
   neighbour = await Neighbour.moveIn(broker.mqttPort);
