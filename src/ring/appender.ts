@@ -4,7 +4,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Compressor } from '../platform/compression.ts';
 import { type DecodedRecord, decodeRecords, newSource } from './batch-reader.ts';
 import { BatchWriter } from './batch-writer.ts';
-import { BATCH_CLOSED, PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
+import { BATCH_CLOSED, BATCH_COMPRESSED, PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
 import type { Partition } from './partitions.ts';
 import type { RingState } from './ring-state.ts';
 import { Segment, type SegmentDetail } from './segment.ts';
@@ -237,14 +237,15 @@ export class Appender {
     this.#open = undefined;
     const segmentHeader = active.headerPending ? this.#encodeHeader(active, writer) : undefined;
     active.headerPending = false;
+    const compressor = this.#compressorFor(writer);
     writer.seal({
       crc32: this.#state.crc32,
       seed: active.seed,
       previousCrc: active.previousCrc,
-      compressor: this.#compressorFor(writer),
+      compressor,
       segmentHeader,
     });
-    this.#noteCompression(writer);
+    if (compressor !== undefined) this.#noteCompression(writer);
     const { header } = writer;
     assert(header !== undefined, 'a sealed batch has no header');
     active.previousCrc = header.headerCrc;
@@ -594,23 +595,21 @@ export class Appender {
   // Random payloads cost a try now and then; after each fruitless one more batches are let through.
   #compressorFor(writer: BatchWriter): Compressor | undefined {
     if (writer.bodyBytes <= PAGE_BYTES) return undefined;
-    if (this.#compressionsToSkip > 0) {
-      this.#compressionsToSkip--;
-      return undefined;
-    }
-    return this.#compressor;
+    if (this.#compressionsToSkip === 0) return this.#compressor;
+    this.#compressionsToSkip--;
+    return undefined;
   }
 
   #noteCompression(writer: BatchWriter): void {
     const { header } = writer;
-    if (header === undefined || header.unpackedLength <= PAGE_BYTES) return;
-    if (header.storedLength !== header.unpackedLength) {
+    const isPacked = header !== undefined && (header.flags & BATCH_COMPRESSED) !== 0;
+    if (isPacked) {
       this.#fruitlessCompressions = 0;
-      this.#compressionsToSkip = 0;
-    } else if (this.#compressionsToSkip === 0 && this.#compressor !== undefined) {
-      this.#compressionsToSkip = Math.min(2 ** this.#fruitlessCompressions, MAX_SKIPPED_COMPRESSIONS);
-      this.#fruitlessCompressions++;
+      return;
     }
+    const skipped = 2 ** this.#fruitlessCompressions;
+    this.#compressionsToSkip = Math.min(skipped, MAX_SKIPPED_COMPRESSIONS);
+    this.#fruitlessCompressions++;
   }
 }
 

@@ -16,6 +16,7 @@ import { describe, walkBatches } from './walk.ts';
 
 /** Contiguous batches are fetched from flash together, up to this. */
 const READ_AHEAD_BYTES = 256 * 1024;
+const MAX_UNPACKED_BYTES = 1024 * 1024;
 
 /** Reads what is durable. No reader ever pins a slot: after each await it looks whether it was lapped. */
 export class Reader {
@@ -42,7 +43,10 @@ export class Reader {
       if (window === undefined) break;
       damaged += this.#holes(partitionId, next, window.first);
       next = window.first;
-      const found = await this.#collect(partitionId, window, next, limits.maxBytes);
+      const found = await this.#collect(partitionId, window, next, {
+        ...limits,
+        maxRecords: limits.maxRecords - records.length,
+      });
       if (found === undefined) continue;
       let isFull = false;
       for (const record of found.records) {
@@ -73,7 +77,10 @@ export class Reader {
     const partition = this.#state.partitions.get(partitionId);
     if (partition === undefined || offset >= partition.durableOffset) return undefined;
     // A copy of a single record may lie below the head. Undefined twice over where it was let go.
-    const found = await this.#collect(partitionId, { last: offset }, offset, 1);
+    const found = await this.#collect(partitionId, { last: offset }, offset, {
+      maxRecords: 1,
+      maxBytes: 1,
+    });
     return found?.records[0];
   }
 
@@ -149,7 +156,7 @@ export class Reader {
     partitionId: number,
     window: { readonly last: number },
     fromOffset: number,
-    wantedBytes: number,
+    wanted: ReadLimits,
   ): Promise<{ records: RecordView[]; through: number } | undefined> {
     const { durableOffset } = this.#state.partitions.need(partitionId);
     const last = Math.min(window.last, durableOffset - 1);
@@ -173,7 +180,8 @@ export class Reader {
     let through = last;
     for (const { segment, detail, place, first } of sources) {
       // Enough for one answer; the rest of the window is asked for again.
-      if (bytes > wantedBytes && first > highest) {
+      const isEnough = bytes > wanted.maxBytes || byOffset.size >= wanted.maxRecords;
+      if (isEnough && first > highest) {
         through = first - 1;
         break;
       }
@@ -258,10 +266,14 @@ export class Reader {
       return undefined;
     }
     let first: CachedBatch | undefined;
+    let unpackedBytes = 0;
     for (const batch of run) {
+      // What compresses well comes in large amounts; the cache must not lose its beginning to its end.
+      if (unpackedBytes > MAX_UNPACKED_BYTES) break;
       const read = this.#unpack(bytes, batch.position - place.position, batch.position, segment);
       if (batch === place) first = read;
       if (read === undefined) continue;
+      unpackedBytes += read.body.length;
       readDefinitions(read.body, read.header, detail.sources);
       cache.putBatch(segment.epoch, batch.position, read);
     }
