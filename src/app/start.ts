@@ -35,12 +35,19 @@ export async function startCistern(
 ): Promise<RunningCistern> {
   const started: (() => Promise<void>)[] = [];
   const stopAll = async (): Promise<void> => {
-    for (const stop of started.splice(0).reverse()) await stop();
+    const failures: unknown[] = [];
+    for (const stop of started.splice(0).reverse()) {
+      await stop().catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
   };
   try {
     return await startInOrder(config, environment, started, stopAll);
   } catch (error) {
-    await stopAll();
+    // Why the start failed matters more than what else fails on the way back.
+    await stopAll().catch((later: unknown) => {
+      environment.logger.warn('app.stop_failed', { error: String(later) });
+    });
     throw error;
   }
 }
@@ -55,6 +62,7 @@ async function startInOrder(
   const lock = await environment.lockData(config.storage.path);
   started.push(() => lock.release());
   const storage = await Storage.open(config, environment);
+  started.push(() => storage.close());
   const { ring, state } = storage;
   const streams = new StreamTable(config.streams, ring);
   const limits = limitsOf(config.limits);
@@ -64,7 +72,6 @@ async function startInOrder(
     (record) => broker.replay(record),
     (record) => broker.evacuate(record),
   );
-  started.push(() => storage.close());
   broker.load();
   started.push(() => broker.stop());
   const identity = await takeIdentity(config.node.id, storage, environment);

@@ -93,11 +93,16 @@ export class Storage {
     return this.#tailLost;
   }
 
-  /** Commits and checkpoints what is there, then closes. */
+  /**
+   * Commits and checkpoints what is there, then closes. A checkpoint that cannot be written costs
+   * the next start some time and nothing else, so it is a warning.
+   */
   async close(): Promise<void> {
     this.#timer?.cancel();
-    await this.ring.flush();
-    await this.state.close();
+    if (!this.ring.failed) {
+      await this.ring.flush();
+      await this.state.close().catch((error: unknown) => this.#checkpointFailed(error));
+    }
     await this.ring.close();
     await this.checkpoints.close();
   }
@@ -136,11 +141,13 @@ export class Storage {
       const { flashBytes } = this.ring.statistics();
       if (this.ring.failed || flashBytes - this.#checkpointedBytes < CHECKPOINT_EVERY_BYTES) return;
       this.#checkpointedBytes = flashBytes;
-      this.state.checkpoint().catch((error: unknown) => {
-        const message = error instanceof Error ? error.message : String(error);
-        this.#environment.logger.warn('checkpoint.failed', { error: message });
-      });
+      this.state.checkpoint().catch((error: unknown) => this.#checkpointFailed(error));
     });
+  }
+
+  #checkpointFailed(error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.#environment.logger.warn('checkpoint.failed', { error: message });
   }
 }
 
