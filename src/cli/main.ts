@@ -35,6 +35,13 @@ const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry
     },
   ],
   [
+    'log',
+    {
+      summary: 'look into the ring of a data directory: inspect, verify, dump',
+      load: async () => (await import('./commands/log.ts')).logCommand,
+    },
+  ],
+  [
     'pub',
     {
       summary: 'publish a message, with the options of mosquitto_pub',

@@ -38,23 +38,26 @@ describe('help', () => {
   test('lists the commands, and none that is not there', async () => {
     const { code, out } = await run(['--help']);
     expect(code).toBe(0);
-    for (const name of ['run', 'check', 'status', 'pub', 'sub']) {
+    for (const name of ['run', 'check', 'status', 'log', 'pub', 'sub']) {
       expect(out).toMatch(new RegExp(`^ {2}${name} `, 'm'));
     }
     expect(out).not.toMatch(/^ {2}(wear|passwd|import|uplink) /m);
   });
 
-  test.each(['run', 'check', 'status', 'pub', 'sub'])('%s has one, with examples', async (name) => {
-    const asked = await run([name, '--help']);
-    expect(asked.code).toBe(0);
-    expect(asked.out).toContain(`Usage: cistern ${name} `);
-    expect(asked.out).toMatch(/\nExamples:\n {2}# .+\n {2}.*cistern /);
-    expect(await run(['help', name])).toEqual(asked);
-    // In 100 columns, and no line ends in blanks.
-    expect(asked.out.split('\n').filter((line) => line.length > 100 || line.endsWith(' '))).toEqual(
-      [],
-    );
-  });
+  test.each(['run', 'check', 'status', 'log', 'pub', 'sub'])(
+    '%s has one, with examples',
+    async (name) => {
+      const asked = await run([name, '--help']);
+      expect(asked.code).toBe(0);
+      expect(asked.out).toContain(`Usage: cistern ${name} `);
+      expect(asked.out).toMatch(/\nExamples:\n {2}# .+\n {2}.*cistern /);
+      expect(await run(['help', name])).toEqual(asked);
+      // In 100 columns, and no line ends in blanks.
+      expect(
+        asked.out.split('\n').filter((line) => line.length > 100 || line.endsWith(' ')),
+      ).toEqual([]);
+    },
+  );
 
   test('the version is a line of its own', async () => {
     expect((await run(['--version'])).out).toMatch(/^cistern \d+\.\d+\.\d+\n$/);
@@ -87,6 +90,8 @@ describe('what is not understood ends with 2 and two lines', () => {
     [['sub'], 'cistern sub: -t names no topic\nUsage: cistern sub '],
     [['sub', '-t', 'a/#/b'], 'cistern sub: "a/#/b" is not a topic filter: "#" must be'],
     [['sub', '-t', 'a', '-F', '%y'], 'cistern sub: the format "%y" has an unknown field'],
+    [['log', 'inspect'], 'cistern log: an argument is missing\nUsage: cistern log {inspect | '],
+    [['log', 'mend', 'x'], 'cistern log: "mend" is not one of inspect, verify, dump\nUsage: '],
     [['status', '--admin', 'a:1', '--config', 'b'], 'cistern status: --admin and --config name'],
   ])('%j', async (argv, message) => {
     const { code, out, err } = await run(argv);

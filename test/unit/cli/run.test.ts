@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -111,4 +111,52 @@ test('SIGTERM while the ring is being made ends it at once, and the next start g
   expect(first.out()).not.toContain(' 100 %');
   const second = start();
   await address(second, 'mqtt');
+});
+
+test('log looks into the ring, and verify finds a byte that is wrong', async () => {
+  const gateway = start();
+  const port = (await address(gateway, 'mqtt')).split(':')[1] ?? '';
+  const io = new TestIo({ stdin: ['-5\n', '7\n', Buffer.from([0xff, 0x0a]).toString('latin1')] });
+  expect(await cli(['pub', '-p', port, '-t', 's/1', '-l', '-q', '1'], io)).toBe(0);
+  gateway.child.kill('SIGTERM');
+  await gateway.exit;
+  const data = join(folder, 'data');
+  const run = async (...argv: string[]): Promise<{ code: number; out: string; err: string }> => {
+    const process = new TestIo();
+    const code = await cli(['log', ...argv], process);
+    return { code, out: process.out, err: process.err };
+  };
+
+  const dumped = await run('dump', data, '--json');
+  const records = dumped.out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as unknown);
+  expect(records).toMatchObject([
+    { stream: 'default', offset: 0, topic: 's/1', qos: 1, retain: false, payload: '-5' },
+    { stream: 'default', offset: 1, topic: 's/1', payload: '7' },
+    { stream: 'default', offset: 2, topic: 's/1' },
+  ]);
+  expect((await run('inspect', data)).out).toMatch(
+    /default \(partition id \d+\): 3 records, offsets 0 to 2/,
+  );
+  expect(await run('verify', data)).toMatchObject({
+    code: 0,
+    out: expect.stringMatching(/^\d+ records in 1 live segments: every checksum is right\.\n$/),
+  });
+
+  // The first page is the segment header; what follows it is the first batch.
+  const slot = join(data, 'ring', 'slot-0000');
+  const bytes = await readFile(slot);
+  bytes[4096 + 40] = (bytes[4096 + 40] ?? 0) ^ 0xff;
+  await writeFile(slot, bytes);
+  expect(await run('verify', data)).toMatchObject({
+    code: 4,
+    out: expect.stringMatching(/^slot 0: \d+ bytes from 4096 on are damaged\.\n/),
+  });
+
+  expect(await run('inspect', join(folder, 'nothing'))).toMatchObject({
+    code: 4,
+    err: expect.stringMatching(/^DATA_UNSUITABLE: There is no ring in .*nothing\.\nName the data/),
+  });
 });

@@ -1,0 +1,175 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { CisternError } from '../../base/errors.ts';
+import { formatIsoTime } from '../../base/iso-time.ts';
+import { describeSize } from '../../config/units.ts';
+import { decodeMessageAttributes } from '../../codec/stored-message.ts';
+import { nodeCompressor, nodeCrc32 } from '../../platform/node/compression.ts';
+import { openNodeVolume } from '../../platform/node/volume.ts';
+import {
+  dumpRing,
+  type InspectedSegment,
+  type InspectOptions,
+  inspectRing,
+} from '../../ring/inspect.ts';
+import { FIRST_STREAM_PARTITION_ID, type RecordView } from '../../ring/types.ts';
+import type { Arguments } from '../arguments.ts';
+import type { Command } from '../command.ts';
+import { ExitCode } from '../exit-code.ts';
+import type { CliIo } from '../io.ts';
+
+export const logCommand: Command = {
+  spec: {
+    name: 'log',
+    summary: 'look into the ring of a data directory, without changing it',
+    usage: '{inspect | verify | dump} DIR [OPTION …]',
+    options: {
+      json: { help: 'One JSON document a line.' },
+      stream: { value: 'NAME', help: 'dump: only records of this stream.' },
+    },
+    positionals: { min: 2, max: 2 },
+    notes: [
+      'inspect  a line for each segment: what it is, how full, and what is wrong with it\n' +
+        'verify   checks every checksum; ends with 4 where something is wrong\n' +
+        'dump     every message in the ring, oldest segment first',
+      'DIR is the data directory. A gateway may be running on it, but then the newest commits may be\n' +
+        'seen half written. After a power cut "a commit that was cut short" at the end is to be expected:\n' +
+        'it was not acknowledged.',
+    ],
+    examples: [
+      { command: 'cistern log inspect ./cistern-data', why: 'how full it is' },
+      { command: 'cistern log verify /var/lib/cistern', why: 'after a bad night' },
+      {
+        command: 'cistern log dump /var/lib/cistern --stream telemetry --json | tail -5',
+        why: 'what came last',
+      },
+    ],
+  },
+  async run(args, io) {
+    const [action, directory = ''] = args.positionals;
+    switch (action) {
+      case 'inspect':
+        return inspect(await openRingFolder(directory), args, io);
+      case 'verify':
+        return verify(await openRingFolder(directory), io);
+      case 'dump':
+        return dump(await openRingFolder(directory), args, io);
+      default:
+        throw args.usageError(`"${action}" is not one of inspect, verify, dump`);
+    }
+  },
+};
+
+/** The ring of a data directory. Looks first: opening a volume would make what is not there. */
+async function openRingFolder(directory: string): Promise<InspectOptions> {
+  const path = join(directory, 'ring');
+  try {
+    await readdir(path);
+  } catch (cause) {
+    throw new CisternError('DATA_UNSUITABLE', `There is no ring in ${directory}.`, {
+      cause,
+      remedy: 'Name the data directory, as in --data or storage.path.',
+    });
+  }
+  const volume = await openNodeVolume(path);
+  return { volume, crc32: nodeCrc32, compressor: nodeCompressor };
+}
+
+async function inspect(options: InspectOptions, args: Arguments, io: CliIo): Promise<ExitCode> {
+  for await (const segment of inspectRing(options)) {
+    io.stdout.write(args.has('json') ? `${JSON.stringify(segment)}\n` : describeSegment(segment));
+  }
+  return ExitCode.ok;
+}
+
+function describeSegment(segment: InspectedSegment): string {
+  const { slot, epoch, state, batches, records, usedBytes, partitions, damage } = segment;
+  const place = `slot ${String(slot).padStart(4)}  epoch ${String(epoch).padStart(6)}  ${state.padEnd(7)}`;
+  const held = `${records} records in ${batches} batches, ${describeSize(usedBytes)}`;
+  const lines = [
+    state === 'live' ? `${place}  ${held}` : place.trimEnd(),
+    ...(state === 'live' ? partitions : []).map(
+      ({ id, stream, firstOffset, lastOffset, records: count }) =>
+        `    ${stream} (partition id ${id}): ${count} records, offsets ${firstOffset} to ${lastOffset}`,
+    ),
+    ...damage.map((sentence) => `    ! ${sentence}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+async function verify(options: InspectOptions, io: CliIo): Promise<ExitCode> {
+  let segments = 0;
+  let records = 0;
+  let findings = 0;
+  for await (const segment of inspectRing(options)) {
+    if (segment.state === 'live') {
+      segments++;
+      records += segment.records;
+    }
+    findings += segment.damage.length;
+    for (const sentence of segment.damage) io.stdout.write(`slot ${segment.slot}: ${sentence}\n`);
+  }
+  const sum = `${records} records in ${segments} live segments`;
+  io.stdout.write(
+    findings === 0 ? `${sum}: every checksum is right.\n` : `${sum}, ${findings} findings.\n`,
+  );
+  return findings === 0 ? ExitCode.ok : ExitCode.data;
+}
+
+async function dump(options: InspectOptions, args: Arguments, io: CliIo): Promise<ExitCode> {
+  const streams = await streamsById(options);
+  const wanted = args.text('stream');
+  for await (const record of dumpRing(options)) {
+    const stream = streams.get(record.partitionId) ?? '?';
+    const isMessage = record.partitionId >= FIRST_STREAM_PARTITION_ID;
+    if (wanted === undefined ? !isMessage : stream !== wanted) continue;
+    const format = args.has('json') ? recordJson : recordText;
+    io.stdout.write(`${format(record, stream)}\n`);
+  }
+  return ExitCode.ok;
+}
+
+async function streamsById(options: InspectOptions): Promise<ReadonlyMap<number, string>> {
+  const streams = new Map<number, string>();
+  for await (const { partitions } of inspectRing(options)) {
+    for (const { id, stream } of partitions) if (stream !== '?') streams.set(id, stream);
+  }
+  return streams;
+}
+
+function recordText(record: RecordView, stream: string): string {
+  const time = formatIsoTime(record.time.wallMs);
+  const text = readText(record.payload);
+  const payload = text === undefined ? `0x${hex(record.payload)}` : JSON.stringify(text);
+  return `${stream} ${record.partitionId}/${record.offset} ${time} ${record.topic} ${payload}`;
+}
+
+function recordJson(record: RecordView, stream: string): string {
+  const { partitionId, offset, sequence, carried, time, topic, origin, payload } = record;
+  const text = readText(payload);
+  const isMessage = partitionId >= FIRST_STREAM_PARTITION_ID;
+  const message = isMessage ? decodeMessageAttributes(record.attributes) : undefined;
+  return JSON.stringify({
+    stream,
+    partitionId,
+    offset,
+    sequence,
+    time: formatIsoTime(time.wallMs),
+    timeTrusted: time.trusted,
+    carried,
+    topic,
+    origin,
+    ...(message && { qos: message.qos, retain: message.retain }),
+    ...(text === undefined ? { payloadHex: hex(payload) } : { payload: text }),
+  });
+}
+
+/** The payload as text, where it is UTF-8. */
+function readText(payload: Uint8Array): string | undefined {
+  const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(payload);
+  return text.includes('\ufffd') ? undefined : text;
+}
+
+function hex(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('hex');
+}
