@@ -1,5 +1,5 @@
 import type { Crc32 } from '../platform/compression.ts';
-import { ByteReader, ByteWriter, readU64, viewOf, writeU64 } from './bytes.ts';
+import { ByteReader, type ByteWriter, readU64, viewOf, writeU64 } from './bytes.ts';
 import { BATCH_CLOCK_TRUSTED, BATCH_MAGIC, PAGE_BYTES, toPages } from './format.ts';
 import type { EventTime } from './types.ts';
 

@@ -11,12 +11,7 @@ import {
   sealBatchHeader,
 } from './batch-header.ts';
 import { ByteWriter, writeVarint } from './bytes.ts';
-import {
-  BATCH_COMPRESSED,
-  BATCH_HAS_CARRIED,
-  PAGE_BYTES,
-  toPages,
-} from './format.ts';
+import { BATCH_COMPRESSED, BATCH_HAS_CARRIED, PAGE_BYTES, toPages } from './format.ts';
 import type { Partition } from './partitions.ts';
 import { MAX_RECORD_PREFIX_BYTES, Tag } from './record-format.ts';
 import type { DurabilityWaiter, EventTime } from './types.ts';
@@ -216,8 +211,7 @@ export class BatchWriter {
     payload: Uint8Array,
     time: EventTime,
   ): void {
-    const tag =
-      Tag.carried | Tag.time | this.#changes(source, flags, attributes, payload.length);
+    const tag = Tag.carried | Tag.time | this.#changes(source, flags, attributes, payload.length);
     const start = this.#position;
     const buffer = this.#buffer;
     let at = writeVarint(buffer, start, tag);

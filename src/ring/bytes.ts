@@ -34,12 +34,6 @@ export function writeVarint(bytes: Uint8Array, position: number, value: number):
   return at;
 }
 
-export function varintLength(value: number): number {
-  let length = 1;
-  for (let rest = value; rest > 127; rest = Math.floor(rest / 128)) length++;
-  return length;
-}
-
 /** A growing byte buffer for the parts that are written rarely: headers, definitions, summaries. */
 export class ByteWriter {
   length = 0;

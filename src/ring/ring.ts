@@ -245,9 +245,13 @@ class OpenRing implements Ring {
 }
 
 function notAccepting(): CisternError {
-  return new CisternError('RING_FULL', 'The ring takes no records until the device has caught up.', {
-    remedy: 'Wait until it accepts again.',
-  });
+  return new CisternError(
+    'RING_FULL',
+    'The ring takes no records until the device has caught up.',
+    {
+      remedy: 'Wait until it accepts again.',
+    },
+  );
 }
 
 function toHex(bytes: Uint8Array): string {

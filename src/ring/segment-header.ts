@@ -138,7 +138,11 @@ export function decodeSegmentHeader(bytes: Uint8Array, crc32: Crc32): HeaderRead
       { remedy: 'Start the newer program that wrote it, or choose another storage.path.' },
     );
   }
-  return { kind: 'valid', header: decodeFields(bytes.subarray(0, length), view), lengthBytes: length };
+  return {
+    kind: 'valid',
+    header: decodeFields(bytes.subarray(0, length), view),
+    lengthBytes: length,
+  };
 }
 
 function decodeFields(bytes: Uint8Array, view: DataView): SegmentHeader {

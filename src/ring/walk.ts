@@ -8,12 +8,7 @@ import {
   decodeBatchHeader,
   looksLikeBatch,
 } from './batch-header.ts';
-import {
-  type DecodedRecord,
-  decodeRecords,
-  type SourceNames,
-  unpackBody,
-} from './batch-reader.ts';
+import { type DecodedRecord, decodeRecords, type SourceNames, unpackBody } from './batch-reader.ts';
 import { PAGE_BYTES } from './format.ts';
 import { placeOf, type Segment, type SegmentDetail } from './segment.ts';
 
