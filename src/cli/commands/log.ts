@@ -76,9 +76,13 @@ async function openRingFolder(directory: string): Promise<InspectOptions> {
 }
 
 async function inspect(options: InspectOptions, args: Arguments, io: CliIo): Promise<ExitCode> {
+  let free = 0;
   for await (const segment of inspectRing(options)) {
-    io.stdout.write(args.has('json') ? `${JSON.stringify(segment)}\n` : describeSegment(segment));
+    if (args.has('json')) io.stdout.write(`${JSON.stringify(segment)}\n`);
+    else if (segment.state === 'free' && segment.damage.length === 0) free++;
+    else io.stdout.write(describeSegment(segment));
   }
+  if (free > 0) io.stdout.write(`${free} slots free\n`);
   return ExitCode.ok;
 }
 
