@@ -1,3 +1,5 @@
+import { CisternError, ProtocolError } from '../base/errors.ts';
+import { ReasonCode } from '../codec/reason-codes.ts';
 import { MessageAttributesEncoder, type Receipt } from '../codec/stored-message.ts';
 import { parsePublishProperties } from '../codec/publish-properties.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -100,15 +102,20 @@ export class Router implements DurabilityWaiter {
   ): void {
     const { topic, qos, retain, properties, origin } = publication;
     const wallMs = properties.length === 0 ? 0 : this.#clock.wallMs();
-    publication.sequence = this.#ring.append({
-      partitionId,
-      source: publication.source ?? { topic: topic.name, origin, epoch: 0, number: 0 },
-      flags: receipt === undefined ? flags : flags | RecordFlag.receipt,
-      attributes: this.#attributes.encode(qos, retain, properties, wallMs, receipt),
-      payload: publication.payload,
-      rides: qos === 0,
-      insists,
-    });
+    try {
+      publication.sequence = this.#ring.append({
+        partitionId,
+        source: publication.source ?? { topic: topic.name, origin, epoch: 0, number: 0 },
+        flags: receipt === undefined ? flags : flags | RecordFlag.receipt,
+        attributes: this.#attributes.encode(qos, retain, properties, wallMs, receipt),
+        payload: publication.payload,
+        rides: qos === 0,
+        insists,
+      });
+    } catch (error) {
+      if (!(error instanceof CisternError && error.code === 'RECORD_TOO_LARGE')) throw error;
+      throw new ProtocolError(ReasonCode.packetTooLarge, error.message);
+    }
   }
 
   #admitsRetained({ topic, payload }: Publication): boolean {

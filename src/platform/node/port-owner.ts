@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 
 /**
@@ -22,12 +23,17 @@ export async function findPortOwner(port: number): Promise<string | undefined> {
       const target = await readlink(`/proc/${pid}/fd/${descriptor}`).catch(() => '');
       const inode = /^socket:\[(\d+)\]$/.exec(target)?.[1];
       if (inode !== undefined && inodes.has(inode)) {
-        const name = (await readIfThere(`/proc/${pid}/comm`)).trim();
-        return `${name || 'a process'} (pid ${pid})`;
+        return `${await programName(pid)} (pid ${pid})`;
       }
     }
   }
   return undefined;
+}
+
+/** The program's file. The kernel's short name of a Node process is that of its main thread. */
+async function programName(pid: string): Promise<string> {
+  const program = await readlink(`/proc/${pid}/exe`).catch(() => '');
+  return basename(program) || 'a process';
 }
 
 async function readIfThere(path: string): Promise<string> {
