@@ -63,11 +63,10 @@ async function connect(broker: Cistern, clientId: string, clean = true): Promise
 /** Numbered messages, acknowledged, whose payload cannot be mistaken for another's. */
 async function publishNumbered(client: WireClient, from: number, to: number): Promise<void> {
   const random = new SimRandom(from);
-  const filler = Array.from({ length: 32 }, () => Buffer.from(random.bytes(2_000)));
   for (let number = from; number < to; number += 1) {
     const head = Buffer.alloc(4);
     head.writeUInt32BE(number);
-    const payload = Buffer.concat([head, filler[number % 32] as Buffer]);
+    const payload = Buffer.concat([head, random.bytes(2_000)]);
     const messageId = (number % 65_535) + 1;
     const message = { topic: `log/${number % 50}`, payload, qos: 1, retain: false } as const;
     client.send({ cmd: 'publish', ...message, dup: false, messageId });

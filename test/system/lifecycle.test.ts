@@ -249,7 +249,6 @@ test('a full 256 MiB ring after kill -9: clients are accepted soon', async () =>
 /** Publishes until the ring has opened that many segments: 1 KiB that no compression shrinks. */
 async function fillRing(segments: number): Promise<void> {
   const random = new SimRandom(1);
-  const payloads = Array.from({ length: 64 }, () => Buffer.from(random.bytes(1024)));
   const { client } = await connect('filler', { version: 4 });
   let sent = 0;
   let epoch = 0;
@@ -259,7 +258,7 @@ async function fillRing(segments: number): Promise<void> {
       client.send({
         cmd: 'publish',
         topic: `plant/sensor-${sent % 200}`,
-        payload: payloads[sent % payloads.length] as Buffer,
+        payload: Buffer.from(random.bytes(1024)),
         qos: 0,
         retain: false,
         dup: false,
