@@ -24,6 +24,15 @@ export const SLOTS_TO_OPEN = SLOTS_FOR_START + 1;
 const SLOTS_TO_CARRY = 1;
 const MAX_SKIPPED_COMPRESSIONS = 64;
 
+/** A segment that is full, or was left, and has no summary yet. */
+export interface SealedSegment {
+  readonly segment: Segment;
+  readonly detail: SegmentDetail;
+  readonly seed: number;
+  /** True after a failed write: nothing more goes to its slot. */
+  readonly abandoned: boolean;
+}
+
 /** The segment being filled, in memory ahead of flash by the batches that wait. */
 export interface ActiveSegment {
   readonly segment: Segment;
@@ -80,7 +89,7 @@ export interface AppenderOptions {
 export class Appender {
   readonly closed: PendingBatch[] = [];
   /** Left behind full; the committer writes their summaries. */
-  readonly sealedSegments: ActiveSegment[] = [];
+  readonly sealedSegments: SealedSegment[] = [];
   readonly maxRecordBytes: number;
   pendingBytes = 0;
 

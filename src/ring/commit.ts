@@ -47,6 +47,8 @@ export class Committer {
   #openedMs = 0;
   #failures = 0;
   #suspectSlot: number | undefined;
+  /** A failed batch that has no slot to move to. */
+  #stuck: PendingBatch | undefined;
   #idleWaiters: (() => void)[] = [];
 
   constructor(options: CommitterOptions) {
@@ -157,6 +159,7 @@ export class Committer {
 
   #pump(): void {
     if (this.#busy || this.#stopped || this.#retryTimer !== undefined) return;
+    if (this.#isStuck()) return;
     if (this.#summaryIsDue()) {
       this.#busy = true;
       void this.#writeSummary();
@@ -310,16 +313,32 @@ export class Committer {
     if (this.#failures === 1) this.#suspectSlot = slot;
     else this.failure = error;
     if (this.#mayEncodeAgain(batch)) {
-      this.#inFlight = undefined;
-      for (const segment of this.#appender.encodeAgain(batch)) this.#drop(segment.epoch);
-      this.#due = true;
+      this.#encodeAgain(batch);
     } else {
-      this.#appender.closed.unshift(batch);
-      this.#inFlight = undefined;
+      this.#stuck = batch;
       this.failure = error;
     }
     if (this.failure !== undefined) this.#retryLater();
     this.#idle();
+  }
+
+  #encodeAgain(batch: PendingBatch): void {
+    this.#inFlight = undefined;
+    for (const segment of this.#appender.encodeAgain(batch)) this.#drop(segment.epoch);
+    this.#due = true;
+  }
+
+  // There may be no slot to move to until recycling has freed one; nothing is written meanwhile.
+  #isStuck(): boolean {
+    const batch = this.#stuck;
+    if (batch === undefined) return false;
+    if (!this.#mayEncodeAgain(batch)) {
+      this.#retryLater();
+      return true;
+    }
+    this.#stuck = undefined;
+    this.#encodeAgain(batch);
+    return false;
   }
 
   #mayEncodeAgain(batch: PendingBatch): boolean {
@@ -339,7 +358,7 @@ export class Committer {
   }
 
   #retryLater(): void {
-    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** (this.#failures - 2), MAX_RETRY_MS);
+    const delayMs = Math.min(FIRST_RETRY_MS * 2 ** Math.max(0, this.#failures - 2), MAX_RETRY_MS);
     this.#retryTimer = this.#state.clock.after(delayMs, () => {
       this.#retryTimer = undefined;
       this.#pump();

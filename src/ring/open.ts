@@ -228,7 +228,7 @@ function recoveredState(options: RingOptions, files: SlotFiles, known: Recovered
 
 function noteJump(state: RingState): void {
   for (const { id, tailOffset } of state.partitions.all) {
-    const ends = state.segments.map(({ extents }) => extents.get(id)?.lastOffset ?? -1);
+    const ends = state.segments.map(({ extents }) => extents.get(id)?.highest ?? -1);
     const end = Math.max(...ends) + 1;
     if (end > 0) state.jumps.push({ partitionId: id, firstOffset: end, count: tailOffset - end });
   }
@@ -324,6 +324,16 @@ async function writeFirstBatch(
   const isDurable = await committer.commitNow({ mayMove: !(copies.whole && isShort) });
   if (!isDurable) throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
   if (copies.whole && !isShort && old !== undefined) state.slots.free(old.slot);
+  if (!copies.whole && known !== undefined) summarize(known, appender, state);
+}
+
+// So that the next start need not walk this segment. One with damage is walked, and reported, again.
+function summarize(known: Recovered, appender: Appender, state: RingState): void {
+  const { segment, walk } = known.unsealed;
+  const detail = known.details.get(segment);
+  if (detail === undefined || walk.damaged.length > 0) return;
+  const seed = state.seedOf(segment.epoch);
+  appender.sealedSegments.push({ segment, detail, seed, abandoned: false });
 }
 
 interface Copies {

@@ -4,7 +4,7 @@ import { type DecodedRecord, decodeRecords, readDefinitions, unpackBody } from '
 import { summaryLength, decodeSummary } from './summary.ts';
 import type { CachedBatch } from './segment-cache.ts';
 import type { LostRange, RingState } from './ring-state.ts';
-import { type BatchPlace, Segment, type SegmentDetail } from './segment.ts';
+import { type BatchPlace, Segment, type SegmentDetail, wholeRuns } from './segment.ts';
 import {
   FIRST_STREAM_PARTITION_ID,
   type ReadLimits,
@@ -262,7 +262,7 @@ export class Reader {
     }
     if (segment.state === 'free') return undefined;
     if (bytes === undefined) {
-      this.#noteLost(place.runs);
+      this.#noteLost(wholeRuns(place));
       return undefined;
     }
     let first: CachedBatch | undefined;
@@ -277,7 +277,7 @@ export class Reader {
       readDefinitions(read.body, read.header, detail.sources);
       cache.putBatch(segment.epoch, batch.position, read);
     }
-    if (first === undefined) this.#noteLost(place.runs);
+    if (first === undefined) this.#noteLost(wholeRuns(place));
     return first;
   }
 

@@ -5,7 +5,7 @@ import { type BatchHeader, claimedEpoch, decodeBatchHeader, looksLikeBatch } fro
 import { BATCH_CLOSED, isZero, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
 import { Partitions } from './partitions.ts';
 import type { LostRange } from './ring-state.ts';
-import { Segment, type SegmentDetail } from './segment.ts';
+import { Segment, type SegmentDetail, wholeRuns } from './segment.ts';
 import { decodeSegmentHeader, type PreviousEnd, type SegmentHeader } from './segment-header.ts';
 import type { SlotFiles } from './slot-files.ts';
 import { decodeSummary, summaryLength } from './summary.ts';
@@ -452,8 +452,8 @@ class Recovery {
   }
 
   #lose(header: BatchHeader): void {
-    this.#corruptRecords += header.freshCount;
-    this.#lost.push(...header.runs);
+    this.#corruptRecords += header.count;
+    this.#lost.push(...wholeRuns(header));
   }
 
   // A batch whose header is gone too is known only by the offsets missing between its neighbours.
@@ -550,8 +550,8 @@ function jumpsIn(segments: readonly Segment[], candidates: readonly Candidate[])
         jumps.push({ partitionId: id, firstOffset: end, count: tailOffset - end });
       }
     }
-    for (const { partitionId, count, lastOffset } of segment.extents.values()) {
-      if (count > 0) ends.set(partitionId, lastOffset + 1);
+    for (const { partitionId, highest } of segment.extents.values()) {
+      ends.set(partitionId, Math.max(ends.get(partitionId) ?? 0, highest + 1));
     }
   }
   return jumps;

@@ -126,7 +126,7 @@ export class RingState {
       const end =
         id < FIRST_STREAM_PARTITION_ID
           ? this.#lowestOffset(id)
-          : Math.max(extent.lastOffset, extent.carriedLast) + 1;
+          : extent.highest + 1;
       const head = Math.max(partition.headOffset, end);
       partition.headOffset = Math.min(head, partition.durableOffset);
     }

@@ -51,6 +51,11 @@ export class Extent {
     return Math.min(fresh, carried);
   }
 
+  /** -1 where nothing is held. */
+  get highest(): number {
+    return Math.max(this.lastOffset, this.carriedLast);
+  }
+
   get lowest(): number {
     const fresh = this.count > 0 ? this.firstOffset : Infinity;
     return this.carriedCount > 0 ? Math.min(fresh, this.carriedFirst) : fresh;
@@ -120,6 +125,20 @@ export class Segment {
     this.lastCrc = headerCrc;
     this.detail?.batches.push(place);
   }
+}
+
+/** The offsets of a batch that have no gap: all fresh ones, and copies of neighbours. */
+export function wholeRuns(batch: {
+  readonly runs: readonly FreshRun[];
+  readonly carried: readonly CarriedRun[];
+}): FreshRun[] {
+  const whole = batch.carried.filter(
+    ({ firstOffset, lastOffset, count }) => lastOffset - firstOffset + 1 === count,
+  );
+  return [
+    ...batch.runs,
+    ...whole.map(({ partitionId, firstOffset, count }) => ({ partitionId, firstOffset, count })),
+  ];
 }
 
 export function placeOf(header: BatchHeader, lengthBytes: number): BatchPlace {
