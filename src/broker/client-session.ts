@@ -130,12 +130,11 @@ export class ClientSession {
   }
 
   /** A connection takes the session up. Repeats what was in flight [MQTT-4.4.0-1], then what waited. */
-  attach(link: SessionLink, window: number, resumed: boolean): void {
+  attach(link: SessionLink, window: number): void {
     this.generation++;
     this.link = link;
     this.endsAtMs = Number.POSITIVE_INFINITY;
     this.delivery = this.delivery.withWindow(window);
-    if (!resumed) return;
     for (const entry of this.delivery.entries()) {
       if (entry.released) {
         entry.sent = true;
@@ -144,6 +143,7 @@ export class ClientSession {
         this.#repeat(entry, entry.message);
       }
     }
+    // Also a new one: it may have subscribed before its CONNACK was durable.
     if (this.durable) {
       this.#catchingUp = true;
       this.#journal.catchUp(this);

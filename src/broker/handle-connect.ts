@@ -101,7 +101,7 @@ function accept(
   const window = Math.min(packet.properties.receiveMaximum ?? 65_535, limits.inflight);
   connection.afterDurable(0, () => {
     if (connection.isOpen && connection.session === session) {
-      session.attach(connection, window, present);
+      session.attach(connection, window);
     }
   });
 }

@@ -5,6 +5,7 @@ import { parsePublishProperties } from '../codec/publish-properties.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { DurabilityWaiter, Ring } from '../ring/types.ts';
 import { RecordFlag, RETAINED_PARTITION_ID, SESSION_PARTITION_ID } from '../ring/types.ts';
+import type { ClientSession } from './client-session.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { Publication } from './publication.ts';
 import type { RetainedMessages } from './retained.ts';
@@ -15,6 +16,12 @@ import type { Match, TopicTable } from './topics.ts';
  * be stored though somebody does; nobody has received a refused one.
  */
 export type RouteResult = 'stored' | 'unstored' | 'refused';
+
+/** A QoS 2 message on its way to flash, and the sessions whose cursors must not pass it meanwhile. */
+interface Uncommitted {
+  readonly publication: Publication;
+  readonly expectedBy: readonly ClientSession[];
+}
 
 /**
  * The way of one message: to the ring where a stream owns it, a durable session wants it or it is
@@ -28,7 +35,7 @@ export class Router implements DurabilityWaiter {
   readonly #clock: Clock;
   readonly #attributes = new MessageAttributesEncoder();
   /** QoS 2 messages on their way to flash, in order of sequence. */
-  #uncommitted: Publication[] = [];
+  #uncommitted: Uncommitted[] = [];
 
   constructor(options: {
     readonly ring: Ring;
@@ -84,10 +91,16 @@ export class Router implements DurabilityWaiter {
 
   onDurable(durableSequence: number): void {
     let count = 0;
-    for (const publication of this.#uncommitted) {
+    for (const { publication, expectedBy } of this.#uncommitted) {
       if (publication.sequence > durableSequence) break;
       count++;
-      this.#deliver(publication, this.#topics.matches(publication.topic));
+      const matches = this.#topics.matches(publication.topic);
+      this.#deliver(publication, matches);
+      for (const session of expectedBy) {
+        // It has unsubscribed meanwhile: nothing more will come under this sequence.
+        const isWanted = matches.some((match) => match.session === session);
+        if (!isWanted) session.delivery.forgo(publication.sequence);
+      }
     }
     this.#uncommitted.splice(0, count);
     if (this.#uncommitted.length > 0) this.#ring.whenDurable(this);
@@ -154,11 +167,16 @@ export class Router implements DurabilityWaiter {
   }
 
   #deliverAfterCommit(publication: Publication, matches: readonly Match[]): void {
-    for (const { session, qos } of matches) {
-      if (session.durable && session.link && qos > 0) session.delivery.expect(publication.sequence);
+    const { origin, sequence } = publication;
+    const expectedBy: ClientSession[] = [];
+    for (const { session, qos, noLocal } of matches) {
+      const isOwn = noLocal && session.clientId === origin;
+      if (!session.durable || session.link === undefined || qos === 0 || isOwn) continue;
+      session.delivery.expect(sequence);
+      expectedBy.push(session);
     }
     if (this.#uncommitted.length === 0) this.#ring.whenDurable(this);
-    this.#uncommitted.push(publication.keep());
+    this.#uncommitted.push({ publication: publication.keep(), expectedBy });
   }
 }
 

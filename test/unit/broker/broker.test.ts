@@ -318,6 +318,38 @@ describe('durable sessions', () => {
     expect(subscriber.received.map(({ payload }) => payload)).toEqual(['next']);
   });
 
+  test('a message routed between SUBSCRIBE and the CONNACK`s commit is not lost', async () => {
+    const cistern = await start();
+    const publisher = await cistern.connected({ clientId: 'pub' });
+    const eager = cistern.client();
+    eager.connect({ clientId: 'eager', cleanStart: false });
+    eager.subscribe(1, ['t', 1]);
+    await cistern.settle(0.5);
+    expect(eager.last('connack')).toBeUndefined();
+    publisher.publish('t', 'early', { qos: 1, packetId: 1 });
+    await cistern.settle(50);
+    publisher.publish('t', 'late', { qos: 1, packetId: 2 });
+    await cistern.settle(50);
+    expect(eager.received.map(({ payload }) => payload)).toEqual(['early', 'late']);
+  });
+
+  test('a client that unsubscribes while a QoS 2 message is on its way holds its cursor back by nothing', async () => {
+    const cistern = await start();
+    const client = await cistern.connected({ clientId: 'd', cleanStart: false });
+    client.subscribe(1, ['t', 2], ['u', 1]);
+    await cistern.settle();
+    client.publish('t', 'two', { qos: 2, packetId: 1 });
+    client.unsubscribe(2, 't');
+    client.publish('u', 'one', { qos: 1, packetId: 2 });
+    await cistern.settle();
+    client.drop();
+    await cistern.settle();
+    const again = await cistern.connected({ clientId: 'd', cleanStart: false });
+    await cistern.settle(100);
+    expect(client.received.map(({ payload }) => payload)).toEqual(['one']);
+    expect(again.received).toEqual([]);
+  });
+
   test('end with a clean start, and their messages with them', async () => {
     const cistern = await start();
     const first = await cistern.connected({ clientId: 'd', cleanStart: false });
