@@ -11,6 +11,8 @@ import { WireClient } from '../support/wire-client.ts';
 const ROUNDS = 10;
 const LEAST_ROUND_MS = 150;
 const ROUND_SPREAD_MS = 700;
+/** A start takes about this long. */
+const START_SPREAD_MS = 300;
 const DRAIN_LIMIT_MS = 30_000;
 const READING_EVERY_MS = 5;
 
@@ -50,6 +52,7 @@ test(`${ROUNDS} times kill -9 under load: nothing acknowledged is lost, order ho
     await broker.kill9();
     // Now and then the connection of a subscriber breaks at some other moment than the broker's.
     if (random.chance(0.5)) random.pick([atQos1, atQos2]).subscriber.drop();
+    if (random.chance(0.4)) await killWhileStarting(random.below(START_SPREAD_MS));
     await broker.launch();
   }
   await sleep(LEAST_ROUND_MS);
@@ -91,9 +94,19 @@ test(`${ROUNDS} times kill -9 under load: nothing acknowledged is lost, order ho
   await checkRetained(retained);
   const counts = all.map((load) => `${load.name} ${load.acknowledged.size}`).join(', ');
   console.log(
-    `kill-nine: ${ROUNDS} kills; acknowledged: ${counts}; last start ${Math.round(broker.startMs)} ms`,
+    `kill-nine: ${ROUNDS} rounds; acknowledged: ${counts}; last start ${Math.round(broker.startMs)} ms`,
   );
 });
+
+/** A start that is itself cut short, in the middle of recovery or just before it is ready. */
+async function killWhileStarting(afterMs: number): Promise<void> {
+  const launching = broker.launch().catch((error: Error) => {
+    if (!error.message.includes('ended instead of starting')) throw error;
+  });
+  await sleep(afterMs);
+  await broker.kill9();
+  await launching;
+}
 
 const uplinkTo = (port: number): string => `anonymous = true
 [[uplink]]
