@@ -160,16 +160,7 @@ export class Appender {
     const number = source === null ? 0 : this.#numberOf(writer, source);
     const offset = partition.tailOffset++;
     const sequence = ++state.lastSequence;
-    writer.fresh(
-      partition,
-      offset,
-      number,
-      flags,
-      attributes,
-      payload,
-      this.nowMs(),
-      request.time,
-    );
+    writer.fresh(partition, offset, number, flags, attributes, payload, this.nowMs(), request.time);
     if (number !== 0) this.#countSource(number, sequence);
     this.pendingBytes += byteCount;
     return sequence;
@@ -503,7 +494,14 @@ export class Appender {
   #encodeHeader(active: ActiveSegment, writer: BatchWriter): Uint8Array {
     const { slot, epoch } = active.segment;
     const partitions = this.#state.partitions.all.slice(0, active.partitionCount);
-    const header = this.#headerOf(slot, epoch, active.nextSlot, active.previous, partitions, writer);
+    const header = this.#headerOf(
+      slot,
+      epoch,
+      active.nextSlot,
+      active.previous,
+      partitions,
+      writer,
+    );
     const bytes = encodeSegmentHeader(header, this.#state.crc32, active.headerLength);
     assert(bytes.length === active.headerLength, 'a segment header outgrew its pages');
     return bytes;

@@ -61,7 +61,9 @@ export class Committer {
 
   /** Everything appended so far is on flash. */
   get isClean(): boolean {
-    return this.#inFlight === undefined && this.#appender.closed.length === 0 && !this.#appender.hasOpen;
+    return (
+      this.#inFlight === undefined && this.#appender.closed.length === 0 && !this.#appender.hasOpen
+    );
   }
 
   /** To be called after each append. */
@@ -254,8 +256,7 @@ export class Committer {
     const { segment, detail } = active;
     const summary = encodeSummary(segment, detail, state.crc32, active.seed);
     const fits =
-      !active.abandoned &&
-      segment.endOffset + summary.length <= state.identity.segmentSizeBytes;
+      !active.abandoned && segment.endOffset + summary.length <= state.identity.segmentSizeBytes;
     if (segment.state === 'active') segment.state = 'sealed';
     segment.detail = undefined;
     state.cache.putDetail(segment.epoch, detail);

@@ -158,7 +158,10 @@ function describeSegment(
     epoch: header?.epoch ?? 0,
     state: damage.length > 0 && header === undefined ? 'damaged' : isLive ? 'live' : 'free',
     batches: walk.batches.filter(({ sound }) => sound).length,
-    records: walk.batches.reduce((sum, { header: batch, sound }) => sum + (sound ? batch.count : 0), 0),
+    records: walk.batches.reduce(
+      (sum, { header: batch, sound }) => sum + (sound ? batch.count : 0),
+      0,
+    ),
     usedBytes: walk.endOffset,
     partitions: partitionsIn(walk, newest ?? header),
     damage,

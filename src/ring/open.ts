@@ -98,7 +98,9 @@ function checkSizes(options: RingOptions): number {
     throw new CisternError(
       'CONFIG_INVALID',
       `A ring of ${sizeBytes} bytes is no whole number of segments of ${segmentSizeBytes} bytes.`,
-      { remedy: 'Set storage.segment to a multiple of 64KiB and storage.size to a multiple of it.' },
+      {
+        remedy: 'Set storage.segment to a multiple of 64KiB and storage.size to a multiple of it.',
+      },
     );
   }
   if (slotCount < MIN_SLOTS) {
@@ -115,7 +117,9 @@ function shrinks(foundBytes: number, wantedBytes: number): CisternError {
   return new CisternError(
     'CONFIG_INVALID',
     `The ring has ${foundBytes} bytes and cannot shrink to ${wantedBytes}.`,
-    { remedy: `Set storage.size back to at least ${foundBytes} bytes, or choose a new storage.path.` },
+    {
+      remedy: `Set storage.size back to at least ${foundBytes} bytes, or choose a new storage.path.`,
+    },
   );
 }
 
@@ -322,7 +326,8 @@ async function writeFirstBatch(
   for (const record of copies.records) appender.carry(record);
   appender.close();
   const isDurable = await committer.commitNow({ mayMove: !(copies.whole && isShort) });
-  if (!isDurable) throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
+  if (!isDurable)
+    throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
   if (copies.whole && !isShort && old !== undefined) state.slots.free(old.slot);
   if (!copies.whole && known !== undefined) summarize(known, appender, state);
 }
@@ -364,7 +369,9 @@ function copiesOf(
     const at = header.position + header.headerLength;
     try {
       const stored = bytes.subarray(at, at + header.storedLength);
-      records.push(...decodeRecords(unpackBody(stored, header, compressor, false), header, sources));
+      records.push(
+        ...decodeRecords(unpackBody(stored, header, compressor, false), header, sources),
+      );
     } catch (error) {
       if (!(error instanceof CisternError)) throw error;
     }
@@ -386,4 +393,3 @@ function reportOf(
     tailUncertain: kind === 'unreadable' || (known?.tailUncertain ?? false),
   };
 }
-

@@ -1,7 +1,12 @@
 import { CisternError } from '../base/errors.ts';
 import type { Compressor, Crc32 } from '../platform/compression.ts';
 import type { Logger } from '../platform/logger.ts';
-import { type BatchHeader, claimedEpoch, decodeBatchHeader, looksLikeBatch } from './batch-header.ts';
+import {
+  type BatchHeader,
+  claimedEpoch,
+  decodeBatchHeader,
+  looksLikeBatch,
+} from './batch-header.ts';
 import { BATCH_CLOSED, isZero, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
 import { Partitions } from './partitions.ts';
 import type { LostRange } from './ring-state.ts';
@@ -249,7 +254,11 @@ class Recovery {
       const bytes = await this.#readSlot(slot);
       const tabled = newest?.header?.live.find((entry) => entry.slot === slot)?.epoch;
       const known = headers.find((entry) => entry.slot === slot)?.epoch;
-      const best = this.#bestIn(bytes, newest?.epoch ?? 0, known === undefined ? tabled : undefined);
+      const best = this.#bestIn(
+        bytes,
+        newest?.epoch ?? 0,
+        known === undefined ? tabled : undefined,
+      );
       if (best === undefined) continue;
       this.#highestEpoch = Math.max(this.#highestEpoch, best.epoch);
       found.push({ slot, epoch: best.epoch, header: undefined, startOffset: best.startOffset });
@@ -459,7 +468,8 @@ class Recovery {
   // A batch whose header is gone too is known only by the offsets missing between its neighbours.
   #loseGaps(candidate: Candidate, walk: Walk): void {
     const expected = new Map<number, number>();
-    for (const { id, tailOffset } of candidate.header?.partitions ?? []) expected.set(id, tailOffset);
+    for (const { id, tailOffset } of candidate.header?.partitions ?? [])
+      expected.set(id, tailOffset);
     for (const { header } of walk.batches) {
       for (const { partitionId, firstOffset, count } of header.runs) {
         const from = expected.get(partitionId) ?? firstOffset;

@@ -123,10 +123,7 @@ export class RingState {
       const partition = this.partitions.get(id);
       if (partition === undefined) continue;
       partition.bytes = Math.max(0, partition.bytes - extent.bytes);
-      const end =
-        id < FIRST_STREAM_PARTITION_ID
-          ? this.#lowestOffset(id)
-          : extent.highest + 1;
+      const end = id < FIRST_STREAM_PARTITION_ID ? this.#lowestOffset(id) : extent.highest + 1;
       const head = Math.max(partition.headOffset, end);
       partition.headOffset = Math.min(head, partition.durableOffset);
     }
