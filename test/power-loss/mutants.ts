@@ -60,13 +60,6 @@ export const MUTANTS: readonly Mutant[] = [
     suite: RING_SUITE,
   },
   {
-    name: 'a slot is freed before its survivors are synced',
-    file: 'src/ring/recycler.ts',
-    find: '      await committer.flush();\n    }\n    await evacuator',
-    replace: '      void committer.flush();\n    }\n    await evacuator',
-    suite: RING_SUITE,
-  },
-  {
     name: 'tail offsets come from records alone',
     file: 'src/ring/recovery.ts',
     find: '      this.#raiseTail(partition.id, partition.tailOffset);\n',

@@ -95,11 +95,12 @@ export class Owner implements Evacuator {
     });
   }
 
-  /** Resolves when the ring takes records again. */
-  async accepting(): Promise<void> {
+  /** Calls `append` at once if the ring takes records, else as soon as it does. */
+  async whenAccepting<T>(append: () => T): Promise<T> {
     while (!this.#ring.accepting) {
       await new Promise<void>((resolve) => this.#ring.onAccepting(resolve));
     }
+    return append();
   }
 
   decide(record: RecordView): 'carry' | 'drop' {

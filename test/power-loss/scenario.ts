@@ -1,7 +1,7 @@
 import type { CutMode } from '../support/sim-disk-image.ts';
 import type { Observation } from './observe.ts';
 import { verifyFresh, verifyRecords, verifySame, verifyState } from './verify.ts';
-import { appendWorkload, ensureStreams, type WorkloadPlan } from './workload.ts';
+import { appendToEach, appendWorkload, type WorkloadPlan } from './workload.ts';
 import { type Moment, World, type WorldOptions, worldAfterCut } from './world.ts';
 
 /** Makes a ring, appends the workload and closes it, keeping the moment of every operation. */
@@ -75,12 +75,8 @@ export async function checkOpensTheSame(
 
 /** Appends work again, with offsets and sequences that nobody has ever seen. */
 export async function checkGoesOn(world: World, moment: Moment, found: Observation): Promise<void> {
-  await world.run(world.owner.accepting());
-  const first = ensureStreams(world.ring).map((id, index) =>
-    world.owner.publish(id, `after/${index}`, new Uint8Array(300 * (index + 1)).fill(index + 1)),
-  );
-  for (const entry of first) verifyFresh(entry, moment.ledger, found);
-  await world.run(world.owner.durable());
+  const entries = await world.run(appendToEach(world, 'after/the/cut'));
+  for (const entry of entries) verifyFresh(entry, moment.ledger, found);
   const after = await world.observe();
   verifyRecords(after, world.ledger.view(), headsOf(after));
   await world.run(world.ring.close());

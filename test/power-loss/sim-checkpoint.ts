@@ -19,18 +19,26 @@ export interface CheckpointMoment {
   readonly inFlight: CheckpointState | undefined;
 }
 
-const COMMIT_MS = 5;
+/** Virtual; now and then a flush takes as long as a busy card makes it. */
+const QUICK_COMMIT_MS = 5;
+const SLOW_COMMIT_MS = 400;
 
-/** A transactional store in which a commit lasts only once its flush has returned. */
+/**
+ * A transactional store in which a commit lasts only once its flush has returned. Transactions are
+ * flushed one after the other, in the order they were begun.
+ */
 export class SimCheckpoint {
   /** Called when a commit is about to become durable. */
   onCommit: (() => void) | undefined;
   readonly #clock: SimClock;
+  readonly #random: SimRandom;
   #durable: CheckpointState | undefined;
   #inFlight: CheckpointState | undefined;
+  #previous: Promise<void> = Promise.resolve();
 
-  constructor(clock: SimClock, durable: CheckpointState | undefined) {
+  constructor(clock: SimClock, durable: CheckpointState | undefined, seed: number) {
     this.#clock = clock;
+    this.#random = new SimRandom(seed);
     this.#durable = durable;
   }
 
@@ -42,14 +50,19 @@ export class SimCheckpoint {
     return { durable: this.#durable, inFlight: this.#inFlight };
   }
 
-  async commit(state: CheckpointState): Promise<void> {
+  commit(state: CheckpointState): Promise<void> {
+    this.#previous = this.#previous.then(() => this.#flush(state));
+    return this.#previous;
+  }
+
+  async #flush(state: CheckpointState): Promise<void> {
     this.#inFlight = state;
     await new Promise<void>((resolve) => {
-      this.#clock.after(COMMIT_MS, resolve);
+      this.#clock.after(this.#random.chance(0.4) ? SLOW_COMMIT_MS : QUICK_COMMIT_MS, resolve);
     });
     this.onCommit?.();
     this.#durable = state;
-    if (this.#inFlight === state) this.#inFlight = undefined;
+    this.#inFlight = undefined;
   }
 }
 

@@ -1,5 +1,6 @@
 import { RecordFlag, type Ring } from '../../src/ring/types.ts';
 import { SimRandom } from '../support/sim-random.ts';
+import type { Entry } from './ledger.ts';
 import { CARRIED_KEY_PREFIX, CHECKPOINT_KEY_PREFIX } from './owner.ts';
 import type { World } from './world.ts';
 
@@ -24,8 +25,9 @@ export async function appendWorkload(world: World, plan: WorkloadPlan): Promise<
   for (let group = 0; group < plan.groups; group += 1) {
     const size = 1 + random.below(8);
     for (let index = 0; index < size; index += 1) {
-      await world.owner.accepting();
-      appendOne(world, random, plan.scale ?? 1, group / plan.groups);
+      await world.owner.whenAccepting(() =>
+        appendOne(world, random, plan.scale ?? 1, group / plan.groups),
+      );
     }
     const durable = world.owner.durable();
     if (plan.oneAtATime === true || random.chance(0.6)) await durable;
@@ -47,8 +49,19 @@ function streamsAt(ring: Ring, progress: number): readonly number[] {
 }
 
 /** Every partition that the workload uses at some time. */
-export function ensureStreams(ring: Ring): readonly number[] {
+function ensureStreams(ring: Ring): readonly number[] {
   return [...new Set([0, 1].flatMap((progress) => streamsAt(ring, progress)))];
+}
+
+/** Appends one record to every partition, each as soon as the ring takes it. */
+export async function appendToEach(world: World, topic: string): Promise<readonly Entry[]> {
+  const entries: Entry[] = [];
+  for (const [index, id] of ensureStreams(world.ring).entries()) {
+    const payload = new Uint8Array(300 * (index + 1)).fill(index + 1);
+    entries.push(await world.owner.whenAccepting(() => world.owner.publish(id, topic, payload)));
+  }
+  await world.owner.durable();
+  return entries;
 }
 
 function appendOne(world: World, random: SimRandom, scale: number, progress: number): void {
@@ -58,19 +71,27 @@ function appendOne(world: World, random: SimRandom, scale: number, progress: num
   if (kind < 0.12) {
     const prefix = random.chance(0.5) ? CARRIED_KEY_PREFIX : CHECKPOINT_KEY_PREFIX;
     const value = random.chance(0.2) ? new Uint8Array(0) : random.bytes(1 + random.below(60));
-    world.owner.control(`${prefix}${random.below(5)}`, value, rides);
+    world.owner.control(`${prefix}${someName(random)}`, value, rides);
     return;
   }
   const payload = payloadOf(random, scale);
   const partitionId = random.pick(partitions);
   const topic = `site/${random.below(12)}/temperature`;
   if (kind < 0.2) {
-    const retained = `state/${random.below(6)}`;
+    const retained = `state/${someName(random)}`;
     world.owner.publish(partitionId, retained, payload.subarray(0, 900), { retain: true, rides });
     return;
   }
   const flags = random.chance(0.2) ? RecordFlag.session : 0;
   world.owner.publish(partitionId, topic, payload, { rides, flags });
+}
+
+/**
+ * A few names are written again and again; most are written once in a lap or less, so that rotation
+ * reaches the record that holds their last value.
+ */
+function someName(random: SimRandom): number {
+  return random.chance(0.4) ? random.below(4) : 4 + random.below(60);
 }
 
 function payloadOf(random: SimRandom, scale: number): Uint8Array {

@@ -71,7 +71,7 @@ export class World {
       clock: this.clock,
       ...(options.disk === undefined ? {} : { image: options.disk }),
     });
-    this.checkpoint = new SimCheckpoint(this.clock, options.checkpoint);
+    this.checkpoint = new SimCheckpoint(this.clock, options.checkpoint, seed);
     this.#ledger = options.ledger ?? new Ledger();
     this.#before = options.before;
     this.#heads = options.heads ?? new Map();
