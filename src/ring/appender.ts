@@ -2,6 +2,7 @@ import { assert } from '../base/assert.ts';
 import { CisternError } from '../base/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Compressor } from '../platform/compression.ts';
+import type { ActiveSegment, PendingBatch, SealedSegment } from './active-segment.ts';
 import { type DecodedRecord, decodeRecords, newSource } from './batch-reader.ts';
 import { BatchWriter } from './batch-writer.ts';
 import { BATCH_CLOSED, BATCH_COMPRESSED, PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
@@ -23,48 +24,6 @@ export const SLOTS_TO_OPEN = SLOTS_FOR_START + 1;
 /** Carrying frees more than it takes, so it may have the last one. */
 const SLOTS_TO_CARRY = 1;
 const MAX_SKIPPED_COMPRESSIONS = 64;
-
-/** A segment that is full, or was left, and has no summary yet. */
-export interface SealedSegment {
-  readonly segment: Segment;
-  readonly detail: SegmentDetail;
-  readonly seed: number;
-  /** True after a failed write: nothing more goes to its slot. */
-  readonly abandoned: boolean;
-}
-
-/** The segment being filled, in memory ahead of flash by the batches that wait. */
-export interface ActiveSegment {
-  readonly segment: Segment;
-  readonly detail: SegmentDetail;
-  readonly seed: number;
-  readonly headerLength: number;
-  readonly partitionCount: number;
-  readonly previous: PreviousEnd;
-  readonly nextSlot: number;
-  /** Where the next batch begins. */
-  position: number;
-  headerPending: boolean;
-  previousCrc: number;
-  /** About how long the summary will be. */
-  summaryBytes: number;
-  /** By source number: the definition period in which it was last written. */
-  readonly definedIn: number[];
-  period: number;
-  readonly carriedSources: Map<string, number>;
-  /** How many partitions the header and the batches of this period name. */
-  definedPartitions: number;
-  /** Free slots besides this one when it was opened, as its header tells the next start. */
-  readonly slotsInHand: number;
-  /** True after a failed write: nothing more goes to its slot, not even a summary. */
-  abandoned: boolean;
-}
-
-/** A batch that is encoded and waits for its write. */
-export interface PendingBatch {
-  readonly writer: BatchWriter;
-  readonly active: ActiveSegment;
-}
 
 interface RoomOptions {
   /** How many slots must be free for a segment to be opened. */

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import type { Timer } from '../platform/clock.ts';
-import type { Appender, PendingBatch } from './appender.ts';
+import type { PendingBatch } from './active-segment.ts';
+import type { Appender } from './appender.ts';
 import { batchLength } from './batch-header.ts';
 import type { CommitGovernor } from './governor.ts';
 import type { RingState } from './ring-state.ts';

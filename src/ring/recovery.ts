@@ -7,8 +7,17 @@ import {
   decodeBatchHeader,
   looksLikeBatch,
 } from './batch-header.ts';
-import { BATCH_CLOSED, isZero, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
+import { isZero, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
 import { Partitions } from './partitions.ts';
+import {
+  type Candidate,
+  type Found,
+  jumpsIn,
+  mereCopyHeader,
+  sameRing,
+  startIsProved,
+  wasClosed,
+} from './recovery-evidence.ts';
 import type { LostRange } from './ring-state.ts';
 import { Segment, type SegmentDetail, wholeRuns } from './segment.ts';
 import { decodeSegmentHeader, type PreviousEnd, type SegmentHeader } from './segment-header.ts';
@@ -67,20 +76,6 @@ type FirstPage =
   | { readonly kind: 'header'; readonly header: SegmentHeader; readonly lengthBytes: number }
   | { readonly kind: 'zero' }
   | { readonly kind: 'damaged' };
-
-interface Candidate {
-  readonly slot: number;
-  readonly epoch: number;
-  /** Undefined where its pages are damaged; the batches are found page by page. */
-  readonly header: SegmentHeader | undefined;
-  readonly startOffset: number;
-}
-
-interface Found {
-  readonly candidate: Candidate;
-  readonly walk: Walk;
-  readonly bytes: Uint8Array;
-}
 
 /** Reads a ring. No damage makes it throw; only a format that is too new does. */
 export async function recoverRing(options: RecoveryOptions): Promise<RecoveryOutcome> {
@@ -531,54 +526,6 @@ class Recovery {
       partition.headOffset = Math.min(head, partition.tailOffset);
     }
   }
-}
-
-/**
- * True where the first batch found is the first that was written: its header page says so, or it
- * goes on from the last batch of the segment before. A cut can leave a batch without its header.
- */
-function startIsProved(candidate: Candidate, walk: Walk, segments: readonly Segment[]): boolean {
-  if (candidate.header !== undefined) return true;
-  const before = segments.findLast(({ epoch }) => epoch < candidate.epoch);
-  return before !== undefined && walk.batches[0]?.header.previousCrc === before.lastCrc;
-}
-
-function wasClosed({ batches }: Walk): boolean {
-  const last = batches.findLast(({ sound }) => sound);
-  return last !== undefined && (last.header.flags & BATCH_CLOSED) !== 0;
-}
-
-/** The holes that jumps of the tails have left, between what is live. */
-function jumpsIn(segments: readonly Segment[], candidates: readonly Candidate[]): LostRange[] {
-  const jumps: LostRange[] = [];
-  const ends = new Map<number, number>();
-  for (const segment of segments) {
-    const { header } = candidates.find(({ epoch }) => epoch === segment.epoch) ?? {};
-    for (const { id, tailOffset } of header?.tailsJumped === true ? header.partitions : []) {
-      const end = ends.get(id) ?? tailOffset;
-      if (end < tailOffset) {
-        jumps.push({ partitionId: id, firstOffset: end, count: tailOffset - end });
-      }
-    }
-    for (const { partitionId, highest } of segment.extents.values()) {
-      ends.set(partitionId, Math.max(ends.get(partitionId) ?? 0, highest + 1));
-    }
-  }
-  return jumps;
-}
-
-/** Its header, where nothing in it is fresh and the segment before it is live still. */
-function mereCopyHeader({ candidate, walk }: Found): SegmentHeader | undefined {
-  const { header } = candidate;
-  if (header === undefined || walk.damaged.length > 0) return undefined;
-  if (walk.batches.some((batch) => batch.header.freshCount > 0)) return undefined;
-  const { epoch } = header.previous;
-  return header.live.some((entry) => entry.epoch === epoch) ? header : undefined;
-}
-
-function sameRing(a: SegmentHeader | undefined, b: SegmentHeader | undefined): boolean {
-  if (a === undefined || b === undefined || a.salt !== b.salt) return false;
-  return a.ringId.every((byte, index) => byte === b.ringId[index]);
 }
 
 function unreadable(): CisternError {
