@@ -41,7 +41,7 @@ describe('the code', () => {
       '    );',
       '  }',
       '}',
-      "describe('é', () => {",
+      "describe.each([1])('é', () => {",
       '  function inner() {',
       '  }',
       '});',

@@ -56,11 +56,14 @@ function nameOf(node: Node): string {
   return typeof name === 'string' ? name : '(anonymous)';
 }
 
-/** Whether this is a call such as `describe(…)`, whose callback is a list of tests. */
+/** Whether this is a call such as `describe(…)` or `describe.each(…)(…)`, whose callback is a list. */
 function isList(node: Node): boolean {
   if (node.type !== 'CallExpression') return false;
-  const callee = node['callee'] as { readonly value?: unknown } | undefined;
-  return typeof callee?.value === 'string' && LISTS.has(callee.value);
+  let callee = node['callee'] as Node | undefined;
+  while (callee !== undefined && typeof callee['value'] !== 'string') {
+    callee = (callee['object'] ?? callee['callee'] ?? callee['tag']) as Node | undefined;
+  }
+  return LISTS.has(String(callee?.['value']));
 }
 
 /** Calls `seen` for every node, except for the functions that `describe` and the like are given. */
