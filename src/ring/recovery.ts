@@ -460,17 +460,20 @@ class Recovery {
     this.#lost.push(...wholeRuns(header));
   }
 
-  // A batch whose header is gone too is known only by the offsets missing between its neighbours.
+  // A batch whose header is gone too is known only by what is missing between its neighbours: of
+  // every partition that comes again the offsets, and of all together the sequences.
   #loseGaps(candidate: Candidate, walk: Walk): void {
     const expected = new Map<number, number>();
     for (const { id, tailOffset } of candidate.header?.partitions ?? [])
       expected.set(id, tailOffset);
+    let sequence = (candidate.header?.previous.lastSequence ?? Infinity) + 1;
     for (const { header } of walk.batches) {
+      this.#corruptRecords += Math.max(0, header.firstSequence - sequence);
+      sequence = header.firstSequence + header.freshCount;
       for (const { partitionId, firstOffset, count } of header.runs) {
         const from = expected.get(partitionId) ?? firstOffset;
         if (firstOffset > from) {
           this.#lost.push({ partitionId, firstOffset: from, count: firstOffset - from });
-          this.#corruptRecords += firstOffset - from;
         }
         expected.set(partitionId, firstOffset + count);
       }
