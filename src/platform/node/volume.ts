@@ -24,13 +24,18 @@ class NodeVolume implements Volume {
   async create(name: string): Promise<VolumeFile> {
     const path = this.#pathOf(name);
     const handle = await guard(`create ${path}`, open(path, 'wx+', 0o640));
-    return new NodeFile(path, handle, 'write');
+    return new NodeFile(path, handle, await openDurable(path, handle));
   }
 
   async open(name: string, mode: 'read' | 'write'): Promise<VolumeFile> {
     const path = this.#pathOf(name);
     const flags = mode === 'read' ? constants.O_RDONLY : constants.O_RDWR;
-    return new NodeFile(path, await guard(`open ${path}`, open(path, flags)), mode);
+    const handle = await guard(`open ${path}`, open(path, flags));
+    return new NodeFile(
+      path,
+      handle,
+      mode === 'read' ? undefined : await openDurable(path, handle),
+    );
   }
 
   remove(name: string): Promise<void> {
@@ -60,14 +65,16 @@ class NodeVolume implements Volume {
 class NodeFile implements VolumeFile {
   readonly #path: string;
   readonly #handle: FileHandle;
-  readonly #mode: 'read' | 'write';
-  /** A second descriptor with O_DSYNC: one thread-pool hop writes and syncs. Opened at first use. */
-  #durable: Promise<FileHandle> | undefined;
+  /**
+   * A second descriptor with O_DSYNC: one thread-pool hop writes and syncs. Undefined where the file
+   * was opened for reading. Opened with the first one, because the name may change later.
+   */
+  readonly #durable: FileHandle | undefined;
 
-  constructor(path: string, handle: FileHandle, mode: 'read' | 'write') {
+  constructor(path: string, handle: FileHandle, durable: FileHandle | undefined) {
     this.#path = path;
     this.#handle = handle;
-    this.#mode = mode;
+    this.#durable = durable;
   }
 
   async size(): Promise<number> {
@@ -90,12 +97,8 @@ class NodeFile implements VolumeFile {
     return this.#writeAll(this.#handle, offset, data);
   }
 
-  async writeDurable(offset: number, data: Uint8Array): Promise<void> {
-    this.#durable ??= guard(
-      `open ${this.#path}`,
-      open(this.#path, constants.O_RDWR | constants.O_DSYNC),
-    );
-    await this.#writeAll(await this.#durable, offset, data);
+  writeDurable(offset: number, data: Uint8Array): Promise<void> {
+    return this.#writeAll(this.#durable, offset, data);
   }
 
   async sync(): Promise<void> {
@@ -104,14 +107,12 @@ class NodeFile implements VolumeFile {
 
   async close(): Promise<void> {
     await guard(`close ${this.#path}`, this.#handle.close());
-    if (this.#durable === undefined) return;
-    const durable = await this.#durable;
-    await guard(`close ${this.#path}`, durable.close());
+    if (this.#durable !== undefined) await guard(`close ${this.#path}`, this.#durable.close());
   }
 
-  async #writeAll(handle: FileHandle, offset: number, data: Uint8Array): Promise<void> {
+  async #writeAll(handle: FileHandle | undefined, offset: number, data: Uint8Array): Promise<void> {
     const task = `write ${this.#path}`;
-    if (this.#mode === 'read') {
+    if (handle === undefined || this.#durable === undefined) {
       throw new CisternError('DATA_UNWRITABLE', `Cannot ${task}: it was opened for reading.`);
     }
     const { bytesWritten } = await guard(task, handle.write(data, 0, data.length, offset));
@@ -123,6 +124,16 @@ class NodeFile implements VolumeFile {
         `Cannot ${task}: only ${bytesWritten} of ${data.length} bytes were taken.`,
       );
     }
+  }
+}
+
+/** Opens the file of `handle` once more, for synced writes; closes `handle` where that fails. */
+async function openDurable(path: string, handle: FileHandle): Promise<FileHandle> {
+  try {
+    return await guard(`open ${path}`, open(path, constants.O_RDWR | constants.O_DSYNC));
+  } catch (error) {
+    await handle.close();
+    throw error;
   }
 }
 
