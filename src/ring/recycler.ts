@@ -4,7 +4,11 @@ import type { Committer } from './commit.ts';
 import type { Reader } from './reader.ts';
 import type { RingState } from './ring-state.ts';
 import type { Segment } from './segment.ts';
+import type { Timer } from '../platform/clock.ts';
 import type { Evacuator } from './types.ts';
+
+/** A checkpoint that cannot be written (a full disk) is tried again after this, not at each commit. */
+const RETRY_MS = 5_000;
 
 export interface RecyclerOptions {
   readonly state: RingState;
@@ -29,6 +33,9 @@ export class Recycler {
   readonly #options: RecyclerOptions;
   #running: Promise<void> | undefined;
   #stopped = false;
+  /** Its survivors are durable elsewhere already: another try must not carry them twice. */
+  #carriedFrom: Segment | undefined;
+  #retryTimer: Timer | undefined;
 
   constructor(options: RecyclerOptions) {
     this.#options = options;
@@ -36,7 +43,8 @@ export class Recycler {
 
   /** Starts recycling where too few slots are free; cheap to call often. */
   wake(): void {
-    if (this.#running !== undefined || this.#stopped || !this.#isNeeded()) return;
+    if (this.#running !== undefined || this.#retryTimer !== undefined) return;
+    if (this.#stopped || !this.#isNeeded()) return;
     this.#running = this.#run().finally(() => {
       this.#running = undefined;
     });
@@ -44,6 +52,7 @@ export class Recycler {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#retryTimer?.cancel();
     await this.#running;
   }
 
@@ -67,18 +76,27 @@ export class Recycler {
       } catch (error) {
         if (!(error instanceof CisternError)) throw error;
         state.logger.error('ring.recycle_failed', { slot: segment.slot, error: error.message });
+        this.#retryLater();
         return;
       }
     }
+  }
+
+  #retryLater(): void {
+    this.#retryTimer = this.#options.state.clock.after(RETRY_MS, () => {
+      this.#retryTimer = undefined;
+      this.wake();
+    });
   }
 
   async #evacuate(segment: Segment): Promise<void> {
     const { committer, evacuator, state } = this.#options;
     segment.state = 'evacuating';
     // Plain records are always dropped, so a segment without flags need not even be read.
-    if (segment.flags !== 0) {
+    if (segment.flags !== 0 && this.#carriedFrom !== segment) {
       await this.#carrySurvivors(segment);
       await committer.flush();
+      this.#carriedFrom = segment;
     }
     await evacuator.checkpoint(segment.lastSequence);
     state.checkpointSequence = Math.max(state.checkpointSequence, segment.lastSequence);
