@@ -3,7 +3,7 @@ import { CisternError } from '../../src/base/errors.ts';
 import type { Fault } from '../support/sim-disk.ts';
 import { checkCut, freshLife, naming } from './scenario.ts';
 import { appendWorkload } from './workload.ts';
-import { World } from './world.ts';
+import { World, worldAfterCut } from './world.ts';
 
 const FAULTS: readonly Fault[] = ['EIO', 'ENOSPC', 'EROFS', 'SHORT'];
 const GROUPS = 12;
@@ -57,6 +57,31 @@ describe('a fault at the N-th call', { timeout: 60_000 }, () => {
     expect(world.ring.accepting).toBe(true);
     expect(world.ledger.acked).toBe(world.ledger.entries.length);
     await checkCut(world.moment('healed'), 'none', 1);
+  });
+});
+
+describe('a worn slot', { timeout: 60_000 }, () => {
+  test('that takes no writes is set aside; all else goes on, and the next start knows', async () => {
+    const world = await startedWorld();
+    world.disk.failFile('slot-0005', 'EIO');
+    await world.run(appendWorkload(world, { seed: 5, groups: 350 }));
+    expect(world.ledger.acked).toBe(world.ledger.entries.length);
+    expect(world.ring.statistics()).toMatchObject({ retiredSlots: 1, failure: undefined });
+    expect(world.logger.atLeast('warn').map((entry) => entry.event)).toContain('ring.slot_retired');
+    const moment = world.moment('over a lap later');
+    await checkCut(moment, 'none', 1);
+    const next = worldAfterCut(moment, 'none', 1);
+    await next.open();
+    expect(next.ring.statistics().retiredSlots).toBe(1);
+  });
+
+  test('or more of them than may be set aside do not stop the ring either', async () => {
+    const world = await startedWorld();
+    for (const slot of ['slot-0003', 'slot-0008', 'slot-0012']) world.disk.failFile(slot, 'EIO');
+    await world.run(appendWorkload(world, { seed: 5, groups: 350 }));
+    expect(world.ledger.acked).toBe(world.ledger.entries.length);
+    expect(world.ring.statistics().retiredSlots).toBe(2);
+    await checkCut(world.moment('over a lap later'), 'none', 1);
   });
 });
 

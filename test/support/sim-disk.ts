@@ -76,6 +76,7 @@ export class SimDisk implements Volume {
   readonly #image: DiskImage;
   readonly #inFlight = new Set<Effect>();
   readonly #writing = new Set<FileImage>();
+  readonly #badFiles = new Map<string, Fault>();
   readonly #badReads: { name: string; from: number; to: number }[] = [];
   #operations = 0;
   #openFiles = 0;
@@ -151,9 +152,15 @@ export class SimDisk implements Volume {
     this.#fault = { at, fault, forever };
   }
 
+  /** Every operation on this one file fails from now on, as on a worn block. */
+  failFile(name: string, fault: Fault): void {
+    this.#badFiles.set(name, fault);
+  }
+
   /** The device is repaired: operations and reads succeed again. */
   heal(): void {
     this.#fault = undefined;
+    this.#badFiles.clear();
     this.#badReads.length = 0;
   }
 
@@ -346,6 +353,8 @@ export class SimDisk implements Volume {
   }
 
   #faultFor(operation: Operation): Fault | undefined {
+    const bad = this.#badFiles.get(operation.name);
+    if (bad !== undefined) return bad;
     if (this.#fault === undefined || operation.number < this.#fault.at) return undefined;
     const { fault, forever } = this.#fault;
     if (!forever) this.#fault = undefined;
