@@ -10,6 +10,8 @@ export interface Entry {
   readonly origin: string;
   readonly attributes: Uint8Array;
   readonly payload: Uint8Array;
+  /** On the monotonic clock of the boot in which it happened. */
+  readonly happenedMs: number;
 }
 
 /** The ledger as it was at one moment: the first `tried` entries, the first `acked` of them acknowledged. */
@@ -86,6 +88,9 @@ export function ackedEntries(view: LedgerView): readonly Entry[] {
   return view.ledger.entries.slice(0, view.acked);
 }
 
+/** Records of one batch are stamped by the turn, in whole milliseconds. */
+const MAX_SKEW_MS = 2;
+
 /** Why the record is not the entry, byte by byte; undefined when it is. */
 export function difference(record: RecordView, entry: Entry): string | undefined {
   const fields = ['sequence', 'flags', 'topic', 'origin'] as const;
@@ -97,10 +102,15 @@ export function difference(record: RecordView, entry: Entry): string | undefined
   for (const field of ['attributes', 'payload'] as const) {
     if (Buffer.compare(record[field], entry[field]) !== 0) return `${field} differ`;
   }
+  const skewMs = Math.abs(record.time.monotonicMs - entry.happenedMs);
+  if (skewMs > MAX_SKEW_MS) {
+    return `it happened at ${record.time.monotonicMs} ms, was ${entry.happenedMs} ms`;
+  }
   return undefined;
 }
 
 export function entryOf(record: RecordView): Entry {
   const { partitionId, offset, sequence, flags, topic, origin, attributes, payload } = record;
-  return { partitionId, offset, sequence, flags, topic, origin, attributes, payload };
+  const happenedMs = record.time.monotonicMs;
+  return { partitionId, offset, sequence, flags, topic, origin, attributes, payload, happenedMs };
 }

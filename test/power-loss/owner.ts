@@ -1,3 +1,4 @@
+import type { Clock } from '../../src/platform/clock.ts';
 import {
   type DurabilityWaiter,
   type Evacuator,
@@ -28,6 +29,7 @@ export class Owner implements Evacuator {
   readonly #ring: Ring;
   readonly #ledger: Ledger;
   readonly #store: SimCheckpoint;
+  readonly #clock: Clock;
   /** The last value of each key that was appended, durable or not. */
   readonly #controls = new Map<string, Entry>();
   /** The last value of each key up to the sequence of the next checkpoint. */
@@ -36,10 +38,19 @@ export class Owner implements Evacuator {
   readonly #retained = new Map<string, Entry>();
   readonly #sources = new Map<string, RecordSource>();
 
-  constructor(ring: Ring, ledger: Ledger, store: SimCheckpoint, state: OwnerState) {
-    this.#ring = ring;
-    this.#ledger = ledger;
-    this.#store = store;
+  constructor(
+    parts: {
+      readonly ring: Ring;
+      readonly ledger: Ledger;
+      readonly store: SimCheckpoint;
+      readonly clock: Clock;
+    },
+    state: OwnerState,
+  ) {
+    this.#ring = parts.ring;
+    this.#ledger = parts.ledger;
+    this.#store = parts.store;
+    this.#clock = parts.clock;
     for (const [key, entry] of state.controls) {
       this.#controls.set(key, entry);
       this.#folded.set(key, entry);
@@ -143,7 +154,7 @@ export class Owner implements Evacuator {
   }
 
   #append(
-    request: Omit<Entry, 'offset' | 'sequence' | 'topic' | 'origin'> & {
+    request: Omit<Entry, 'offset' | 'sequence' | 'topic' | 'origin' | 'happenedMs'> & {
       readonly source: RecordSource | null;
       readonly time?: RecordView['time'];
     },
@@ -160,6 +171,7 @@ export class Owner implements Evacuator {
       origin: request.source?.origin ?? '',
       attributes: request.attributes,
       payload: request.payload,
+      happenedMs: request.time?.monotonicMs ?? this.#clock.monotonicMs(),
     };
     this.#ledger.add(entry);
     return entry;

@@ -1,5 +1,12 @@
 import { FIRST_STREAM_PARTITION_ID, type PartitionInfo, RecordFlag } from '../../src/ring/types.ts';
-import { ackedEntries, difference, type Entry, type LedgerView, triedEntry } from './ledger.ts';
+import {
+  ackedEntries,
+  difference,
+  type Entry,
+  entryOf,
+  type LedgerView,
+  triedEntry,
+} from './ledger.ts';
 import type { Observation } from './observe.ts';
 import { CARRIED_KEY_PREFIX, CHECKPOINT_KEY_PREFIX, keyOf, type OwnerState } from './owner.ts';
 
@@ -165,7 +172,7 @@ export function verifySame(first: Observation, second: Observation): void {
       fail(`partition ${id}: opened twice, ${records.length} records became ${again.length}`);
     }
     for (const [index, record] of records.entries()) {
-      const why = difference(again[index] as typeof record, record);
+      const why = difference(again[index] as typeof record, entryOf(record));
       if (why !== undefined) fail(`${place(record)} changed at the second open: ${why}`);
     }
   }

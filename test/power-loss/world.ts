@@ -156,7 +156,9 @@ export class World {
     const state = recoverOwner(checkpoint, observation.scanned);
     if (this.#options.ledger === undefined) this.#ledger = observedLedger(observation, state);
     this.#before = undefined;
-    this.#owner = new Owner(this.ring, this.#ledger, this.checkpoint, state);
+    const { ring, clock } = this;
+    const parts = { ring, clock, ledger: this.#ledger, store: this.checkpoint };
+    this.#owner = new Owner(parts, state);
     this.ring.start(this.#owner);
     return state;
   }
