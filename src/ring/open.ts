@@ -15,6 +15,7 @@ import { Slots } from './slots.ts';
 import type { RecordView, RecoveryReport, RingOptions } from './types.ts';
 
 const CACHE_BYTES = 16 * 1024 * 1024;
+const MIB = 1024 * 1024;
 const MIN_SLOTS = 16;
 const SEGMENT_STEP_BYTES = 64 * 1024;
 /** A newest segment with less than this is copied whole, so that restarts do not eat the ring. */
@@ -51,14 +52,13 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
   const slotCount = checkSizes(options);
   const names = await options.volume.list();
   const existing = new Set(names.map(slotOfName).filter((slot) => slot !== undefined));
-  const tooMany = Math.max(-1, ...existing) + 1;
-  if (tooMany > slotCount) throw shrinks(tooMany * options.segmentSizeBytes, options.sizeBytes);
+  const foundSlots = Math.max(-1, ...existing) + 1;
   const files = new SlotFiles(options.volume);
   try {
     const { crc32, compressor, logger, segmentSizeBytes } = options;
     const outcome = await recoverRing({
       files,
-      slotCount: tooMany,
+      slotCount: foundSlots,
       segmentSizeBytes,
       crc32,
       compressor,
@@ -67,6 +67,13 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
     await files.close();
     const known = outcome.kind === 'recovered' ? outcome.ring : undefined;
     if (known !== undefined) checkSegmentSize(known, options);
+    if (foundSlots > slotCount) {
+      // A ring whose making was cut short holds nothing, so it may be made at any size.
+      if (outcome.kind !== 'empty') {
+        throw shrinks(foundSlots * options.segmentSizeBytes, options.sizeBytes);
+      }
+      await removeSlots(options, slotCount, existing);
+    }
     await completeSlots(options, slotCount, existing, outcome.kind === 'empty');
     const base =
       known === undefined
@@ -113,12 +120,26 @@ function checkSizes(options: RingOptions): number {
   return slotCount;
 }
 
+/** Removes the slots from `slotCount` on. */
+async function removeSlots(
+  { volume }: RingOptions,
+  slotCount: number,
+  existing: Set<number>,
+): Promise<void> {
+  for (const slot of [...existing].filter((each) => each >= slotCount)) {
+    await volume.remove(slotName(slot));
+    existing.delete(slot);
+  }
+  await volume.syncDirectory();
+}
+
 function shrinks(foundBytes: number, wantedBytes: number): CisternError {
+  const [found, wanted] = [foundBytes, wantedBytes].map((bytes) => `${bytes / MIB} MiB`);
   return new CisternError(
     'CONFIG_INVALID',
-    `The ring has ${foundBytes} bytes and cannot shrink to ${wantedBytes}.`,
+    `The ring has ${found} and cannot shrink to ${wanted}.`,
     {
-      remedy: `Set storage.size back to at least ${foundBytes} bytes, or choose a new storage.path.`,
+      remedy: `Set storage.size to "${found?.replace(' ', '')}" or more, or choose a new storage.path.`,
     },
   );
 }
