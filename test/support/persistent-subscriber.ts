@@ -41,6 +41,12 @@ export class PersistentSubscriber {
     });
   }
 
+  /** As `start`, for a session that another object left behind: the broker has to know it. */
+  async resume(): Promise<void> {
+    this.#isSubscribed = true;
+    await this.start();
+  }
+
   /** Breaks the connection; it comes back by itself. */
   drop(): void {
     this.#client?.destroy();
