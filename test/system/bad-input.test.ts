@@ -228,3 +228,29 @@ test('a subscriber that stops reading costs its own messages, not memory', async
   });
   stuck.destroy();
 });
+
+test('a storm of connections beyond connection_rate is shed; who is in stays in, and later ones get in', async () => {
+  const guarded = await startCistern({
+    toml: 'anonymous = true\n[limits]\nconnection_rate = "50/s"\n',
+  });
+  const beside = await Neighbour.moveIn(guarded.mqttPort);
+  const storm: WireClient[] = [];
+  try {
+    await beside.during(async () => {
+      for (let count = 0; count < 400; count += 1) {
+        storm.push(await WireClient.open(guarded.mqttPort));
+      }
+      await sleep(300);
+    });
+    const shed = storm.filter(({ isClosed }) => isClosed).length;
+    expect(shed).toBeGreaterThan(200);
+    expect(shed).toBeLessThan(400);
+    await sleep(1_500);
+    const { connack } = await WireClient.connect(guarded.mqttPort, { clientId: 'later' });
+    expect(connack.returnCode).toBe(0);
+  } finally {
+    for (const client of storm) client.destroy();
+    beside.moveOut();
+    await guarded.stop();
+  }
+});
