@@ -1,11 +1,11 @@
 import { assert } from '../base/assert.ts';
 import { CisternError } from '../base/errors.ts';
 import type { Clock } from '../platform/clock.ts';
-import type { Compressor } from '../platform/compression.ts';
+import { CompressionPolicy } from './compression-policy.ts';
 import type { ActiveSegment, PendingBatch, SealedSegment } from './active-segment.ts';
 import { type DecodedRecord, decodeRecords, newSource } from './batch-reader.ts';
 import { BatchWriter } from './batch-writer.ts';
-import { BATCH_CLOSED, BATCH_COMPRESSED, PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
+import { BATCH_CLOSED, PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
 import type { Partition } from './partitions.ts';
 import type { RingState } from './ring-state.ts';
 import { Segment, type SegmentDetail } from './segment.ts';
@@ -23,7 +23,6 @@ export const SLOTS_FOR_START = 2;
 export const SLOTS_TO_OPEN = SLOTS_FOR_START + 1;
 /** Carrying frees more than it takes, so it may have the last one. */
 const SLOTS_TO_CARRY = 1;
-const MAX_SKIPPED_COMPRESSIONS = 64;
 
 interface RoomOptions {
   /** How many slots must be free for a segment to be opened. */
@@ -54,7 +53,7 @@ export class Appender {
 
   readonly #state: RingState;
   readonly #clock: Clock;
-  readonly #compressor: Compressor | undefined;
+  readonly #compression: CompressionPolicy | undefined;
   readonly #governorTokens: () => number;
   readonly #maxBatchBytes: number;
   readonly #periodBytes: number;
@@ -66,13 +65,12 @@ export class Appender {
   #stamp = 0;
   #turnTimeMs = 0;
   #turnTimeKnown = false;
-  #compressionsToSkip = 0;
-  #fruitlessCompressions = 0;
 
   constructor(options: AppenderOptions) {
     this.#state = options.state;
     this.#clock = options.state.clock;
-    this.#compressor = options.compress ? options.state.compressor : undefined;
+    const { compressor, clock } = options.state;
+    this.#compression = options.compress ? new CompressionPolicy(compressor, clock) : undefined;
     this.#governorTokens = options.governorTokens;
     this.#previous = options.previous;
     const { segmentSizeBytes } = options.state.identity;
@@ -196,15 +194,13 @@ export class Appender {
     this.#open = undefined;
     const segmentHeader = active.headerPending ? this.#encodeHeader(active, writer) : undefined;
     active.headerPending = false;
-    const compressor = this.#compressorFor(writer);
     writer.seal({
       crc32: this.#state.crc32,
       seed: active.seed,
       previousCrc: active.previousCrc,
-      compressor,
+      compression: this.#compression,
       segmentHeader,
     });
-    if (compressor !== undefined) this.#noteCompression(writer);
     const { header } = writer;
     assert(header !== undefined, 'a sealed batch has no header');
     active.previousCrc = header.headerCrc;
@@ -556,26 +552,6 @@ export class Appender {
     if (entry.count++ === 0) entry.firstSequence = sequence;
     if (sequence < entry.firstSequence) entry.firstSequence = sequence;
     if (sequence > entry.lastSequence) entry.lastSequence = sequence;
-  }
-
-  // Random payloads cost a try now and then; after each fruitless one more batches are let through.
-  #compressorFor(writer: BatchWriter): Compressor | undefined {
-    if (writer.bodyBytes <= PAGE_BYTES) return undefined;
-    if (this.#compressionsToSkip === 0) return this.#compressor;
-    this.#compressionsToSkip--;
-    return undefined;
-  }
-
-  #noteCompression(writer: BatchWriter): void {
-    const { header } = writer;
-    const isPacked = header !== undefined && (header.flags & BATCH_COMPRESSED) !== 0;
-    if (isPacked) {
-      this.#fruitlessCompressions = 0;
-      return;
-    }
-    const skipped = 2 ** this.#fruitlessCompressions;
-    this.#compressionsToSkip = Math.min(skipped, MAX_SKIPPED_COMPRESSIONS);
-    this.#fruitlessCompressions++;
   }
 }
 

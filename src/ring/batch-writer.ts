@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts';
-import type { Crc32, Compressor } from '../platform/compression.ts';
+import type { Crc32 } from '../platform/compression.ts';
+import type { CompressionPolicy } from './compression-policy.ts';
 import {
   BATCH_FIXED_BYTES,
   type BatchHeader,
@@ -53,7 +54,7 @@ export interface SealOptions {
   readonly crc32: Crc32;
   readonly seed: number;
   readonly previousCrc: number;
-  readonly compressor: Compressor | undefined;
+  readonly compression: CompressionPolicy | undefined;
   /** Pages that go before the batch in the same write. */
   readonly segmentHeader: Uint8Array | undefined;
 }
@@ -238,8 +239,8 @@ export class BatchWriter {
     const bodyStart = HEADROOM_BYTES - definitions.length;
     this.#buffer.set(definitions, bodyStart);
     this.body = this.#buffer.subarray(bodyStart, this.#position);
-    const packed = options.compressor?.compress(this.body);
-    const isPacked = packed !== undefined && toPages(packed.length) < toPages(this.body.length);
+    const packed = options.compression?.compress(this.body);
+    const isPacked = packed !== undefined;
     const stored = isPacked ? packed : this.body;
 
     this.#variable.clear();

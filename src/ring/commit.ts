@@ -225,7 +225,7 @@ export class Committer {
     state.counters.commits++;
     active.segment.addBatch(placeOf(header, batchLength(header)), header.headerCrc);
     const key = active.segment.epoch;
-    state.cache.putBatch(key, header.position, { header, body: writer.body.slice() });
+    state.cache.putWritten(key, header.position, header, writer.body);
     state.durableSequence = Math.max(
       state.durableSequence,
       header.firstSequence + header.freshCount - 1,
