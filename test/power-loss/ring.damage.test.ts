@@ -47,7 +47,7 @@ describe('damage on the medium', { timeout: 60_000 }, () => {
   test('a flipped bit in the header of a segment costs nothing', async () => {
     const random = new SimRandom(87);
     for (const slot of moment.disk.names()) {
-      for (let count = 0; count < 16; count += 1) {
+      for (let count = 0; count < 8; count += 1) {
         await checkFlippedBit(slot, random.below(HEADER_BYTES), random.below(8));
       }
     }
@@ -57,7 +57,7 @@ describe('damage on the medium', { timeout: 60_000 }, () => {
     const random = new SimRandom(83);
     for (const slot of moment.disk.names()) {
       for (let page = 0; page < SEGMENT_BYTES / PAGE_BYTES; page += 1) {
-        if (!random.chance(0.4)) continue;
+        if (!random.chance(0.25)) continue;
         const image = moment.disk.copy();
         image.garble(slot, page * PAGE_BYTES, PAGE_BYTES, page);
         await naming(`page ${page} of ${slot}`, () => checkDamaged(image));

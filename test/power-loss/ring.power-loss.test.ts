@@ -25,7 +25,7 @@ describe('a power cut', { timeout: 60_000 }, () => {
 
   test('during several laps of the ring, with recycling and carrying', async () => {
     const life = await severalLaps(21);
-    for (const [index, moment] of sample(life.moments, 150, 22).entries()) {
+    for (const [index, moment] of sample(life.moments, 80, 22).entries()) {
       await checkCut(moment, oneMode(index), 3000 + index);
     }
   });
@@ -37,14 +37,14 @@ describe('a power cut', { timeout: 60_000 }, () => {
         .slice(Math.max(0, index - 3), index + 4)
         .some((one) => one.what === 'checkpoint'),
     );
-    for (const [index, moment] of sample(around, 100, 32).entries()) {
+    for (const [index, moment] of sample(around, 60, 32).entries()) {
       await checkCut(moment, index % 2 === 0 ? 'none' : oneMode(index), 4000 + index);
     }
   });
 
   test('a second time, at every operation of the recovery and of what follows it', async () => {
     const life = await severalLaps(41);
-    for (const [index, moment] of sample(life.moments, 14, 42).entries()) {
+    for (const [index, moment] of sample(life.moments, 8, 42).entries()) {
       const mode = oneMode(index);
       const seed = 5000 + index;
       await naming(`first cut at ${moment.what}, mode ${mode}, seed ${seed}`, async () => {
@@ -64,7 +64,7 @@ describe('a power cut', { timeout: 60_000 }, () => {
 describe('a row of power cuts', { timeout: 60_000 }, () => {
   test('one in each start, before the ring can recycle anything, takes nothing', async () => {
     const life = await severalLaps(91);
-    for (const [index, moment] of sample(life.moments, 8, 92).entries()) {
+    for (const [index, moment] of sample(life.moments, 5, 92).entries()) {
       await naming(`first cut at ${moment.what}, index ${index}`, async () => {
         let world = worldAfterCut(moment, oneMode(index), 9000 + index);
         const found = await recover(world, moment);
@@ -83,7 +83,7 @@ describe('a row of power cuts', { timeout: 60_000 }, () => {
 describe('a power cut that also takes the checkpoint', { timeout: 60_000 }, () => {
   test('leaves every value that the ring keeps by itself', async () => {
     const life = await severalLaps(51);
-    for (const [index, moment] of sample(life.moments, 60, 52).entries()) {
+    for (const [index, moment] of sample(life.moments, 30, 52).entries()) {
       const mode = oneMode(index);
       await naming(`cut at ${moment.what}, mode ${mode}, index ${index}`, async () => {
         const world = worldAfterCut(withoutCheckpoint(moment), mode, 6000 + index);
@@ -99,7 +99,7 @@ describe('a power cut that also takes the checkpoint', { timeout: 60_000 }, () =
 describe('kill -9', { timeout: 60_000 }, () => {
   test('keeps what is in the page cache, and a power cut after the next start takes nothing of it', async () => {
     const life = await severalLaps(61);
-    for (const [index, moment] of sample(life.moments, 40, 62).entries()) {
+    for (const [index, moment] of sample(life.moments, 24, 62).entries()) {
       await naming(`killed at ${moment.what}, index ${index}`, async () => {
         const world = new World({
           disk: moment.disk.copy(),
