@@ -20,11 +20,13 @@ export async function catchUp(
     const upTo = ring.lastSequence;
     await durableUpTo(ring);
     if (gone()) return;
+    // What is in flight is repeated whatever has become of its subscription.
+    const skipsTopics = !session.delivery.hasUnsent;
     const scan = ring.scan({
       fromSequence: session.delivery.position,
       toSequence: upTo + 1,
       anyFlag: RecordFlag.session,
-      wantsTopic: (topic) => matching(session, topic).length > 0,
+      ...(skipsTopics && { wantsTopic: (topic) => matching(session, topic).length > 0 }),
     });
     for await (const records of scan) {
       for (const record of records) {
@@ -46,6 +48,11 @@ function isWanted(session: ClientSession, record: RecordView): boolean {
 }
 
 function deliver(session: ClientSession, record: RecordView, topics: TopicTable): void {
+  const inFlight = session.unsentInFlight(record.sequence);
+  if (inFlight !== undefined) {
+    session.repeatFromRing(inFlight, publicationOf(record, topics));
+    return;
+  }
   const covering = matching(session, record.topic).filter(({ since, options }) => {
     const isOwn = options.noLocal && record.origin === session.clientId;
     return since <= record.sequence && !isOwn;

@@ -59,7 +59,7 @@ export interface SessionJournal {
   handshake(session: ClientSession, entry: InFlight<Publication>): number;
   handshakeEnded(session: ClientSession, packetId: number): void;
   cursorMoved(session: ClientSession): void;
-  dropped(reason: 'queue_full' | 'packet_too_large', count: number): void;
+  dropped(reason: 'queue_full' | 'packet_too_large' | 'lapped', count: number): void;
   /** Starts reading from the ring what the session has not had yet. */
   catchUp(session: ClientSession): void;
 }
@@ -100,6 +100,7 @@ export class ClientSession {
   #catchingUp = false;
   #overflowed = false;
   #wakeCatchUp: (() => void) | undefined;
+  #roomWaiters: (() => void)[] = [];
   readonly #maxWaiting: number;
 
   constructor(options: {
@@ -137,7 +138,7 @@ export class ClientSession {
     this.delivery = this.delivery.withWindow(window);
     for (const entry of this.delivery.entries()) {
       if (entry.released) {
-        entry.sent = true;
+        this.delivery.markSent(entry);
         link.sendPubrel(entry.packetId);
       } else if (entry.message) {
         this.#repeat(entry, entry.message);
@@ -158,6 +159,7 @@ export class ClientSession {
     this.#catchingUp = false;
     this.#overflowed = false;
     this.#wake();
+    this.#wakeRoomWaiters();
   }
 
   /** A routed message with QoS 1 or 2 for this session. Offline, there is nothing to do: the ring has it. */
@@ -192,6 +194,7 @@ export class ClientSession {
     }
     if (this.waiting === 0) this.#clearWaiting();
     else if (this.#waitingHead > MAX_WAITING_IN_MEMORY) this.#compactWaiting();
+    if (this.waiting < MAX_WAITING_IN_MEMORY / 2) this.#wakeRoomWaiters();
   }
 
   /** Nothing is on its way to the client: the cursor may move to the end of the ring. */
@@ -199,18 +202,29 @@ export class ClientSession {
     return !this.#catchingUp && this.waiting === 0 && !this.delivery.expecting;
   }
 
-  /** Delivers one message read from the ring, under its old packet identifier if it had one. */
+  /** Delivers one message read from the ring that is new to the client. */
   deliverFromRing(
     publication: Publication,
     qos: 1 | 2,
     retain: boolean,
     subscriptionIds: readonly number[],
   ): void {
-    const { link } = this;
-    if (link === undefined) return;
-    const known = this.delivery.findBySequence(publication.sequence);
-    if (known === undefined) this.#send(link, publication, qos, retain, subscriptionIds);
-    else if (!known.sent) this.#repeat(known, publication, subscriptionIds);
+    if (this.link) this.#send(this.link, publication, qos, retain, subscriptionIds);
+  }
+
+  /** What an earlier connection left in flight under this sequence, and was not repeated yet. */
+  unsentInFlight(sequence: number): InFlight<Publication> | undefined {
+    if (!this.delivery.hasUnsent) return undefined;
+    const entry = this.delivery.findBySequence(sequence);
+    return entry === undefined || entry.sent ? undefined : entry;
+  }
+
+  /**
+   * Repeats a message read from the ring under its old packet identifier, also where the
+   * subscription is gone: a delivery that has begun is completed [MQTT-3.10.4-3].
+   */
+  repeatFromRing(entry: InFlight<Publication>, publication: Publication): void {
+    this.#repeat(entry, publication);
   }
 
   /** Resolves when one more message may be sent, or the connection has changed. */
@@ -228,6 +242,7 @@ export class ClientSession {
    * read once more, up to the sequence that is the last one now.
    */
   caughtUp(): boolean {
+    this.#giveUpUnsent();
     if (this.#overflowed) {
       this.#overflowed = false;
       return false;
@@ -307,7 +322,7 @@ export class ClientSession {
     message: Publication,
     subscriptionIds: readonly number[] = [],
   ): void {
-    entry.sent = true;
+    this.delivery.markSent(entry);
     this.link?.sendPublish(
       message,
       entry.qos,
@@ -319,26 +334,68 @@ export class ClientSession {
   }
 
   #enqueue(item: Waiting): void {
-    if (this.#overflowed) return;
+    const isInRing = this.durable && item.publication.sequence > 0;
+    if (this.#overflowed && isInRing) return;
     this.#waiting.push(item);
     this.#waitingBytes += item.publication.payload.length;
     const limit = this.durable ? MAX_WAITING_IN_MEMORY : this.#maxWaiting;
     if (this.waiting <= limit && this.#waitingBytes <= MAX_WAITING_BYTES) return;
-    if (this.durable && item.publication.sequence > 0) {
-      this.#clearWaiting();
+    if (this.durable) {
+      if (isInRing) this.#leaveToRing();
+    } else {
+      this.#dropOldest();
+    }
+  }
+
+  /** Too much waits. The ring has it all but the copies of retained messages, which stay. */
+  #leaveToRing(): void {
+    const copies = this.#waiting.slice(this.#waitingHead).filter((item) => isCopy(item));
+    this.#clearWaiting();
+    this.#waiting = copies;
+    for (const { publication } of copies) this.#waitingBytes += publication.payload.length;
+    if (this.#catchingUp) {
       this.#overflowed = true;
-      if (!this.#catchingUp) {
-        this.#catchingUp = true;
-        this.#overflowed = false;
-        this.#journal.catchUp(this);
-      }
       return;
     }
+    this.#catchingUp = true;
+    this.#journal.catchUp(this);
+  }
+
+  #dropOldest(): void {
     const oldest = this.#waiting[this.#waitingHead] as Waiting;
     this.#waitingHead++;
     this.#waitingBytes -= oldest.publication.payload.length;
     this.#journal.dropped('queue_full', 1);
     if (this.#waitingHead > MAX_WAITING_IN_MEMORY) this.#compactWaiting();
+  }
+
+  /**
+   * What is left in flight and unsent after the scan is not in the ring any more: rotation took it,
+   * or it was a retained copy before a restart. QoS 1 is over with. Of a QoS 2 message the client may
+   * have its half, so the hand-shake is completed with PUBREL, which frees the identifier both ways.
+   */
+  #giveUpUnsent(): void {
+    const { link, delivery } = this;
+    if (link === undefined || !delivery.hasUnsent) return;
+    for (const entry of [...delivery.entries()]) {
+      if (entry.sent) continue;
+      this.#journal.dropped('lapped', 1);
+      if (entry.qos === 1) {
+        delivery.acknowledge(entry.packetId);
+      } else {
+        delivery.markSent(entry);
+        this.received(entry.packetId, false);
+      }
+    }
+    if (this.durable) this.#journal.cursorMoved(this);
+  }
+
+  /** Resolves when there is room for more copies of retained messages, or the connection has changed. */
+  async roomToWait(): Promise<void> {
+    const { generation } = this;
+    while (this.generation === generation && this.waiting >= MAX_WAITING_IN_MEMORY / 2) {
+      await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
+    }
   }
 
   #compactWaiting(): void {
@@ -357,4 +414,13 @@ export class ClientSession {
     this.#wakeCatchUp = undefined;
     wake?.();
   }
+
+  #wakeRoomWaiters(): void {
+    for (const wake of this.#roomWaiters.splice(0)) wake();
+  }
+}
+
+/** A retained message on its way to a new subscriber: not at its place in the ring's order. */
+function isCopy({ publication }: Waiting): boolean {
+  return publication.sequence === 0;
 }

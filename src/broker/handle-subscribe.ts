@@ -108,6 +108,8 @@ async function sendRetained(
       const ids = options.subscriptionId === undefined ? [] : [options.subscriptionId];
       const qos = message.qos < options.qos ? message.qos : options.qos;
       const copy = asRetained(message);
+      await session.roomToWait();
+      if (!connection.isOpen || connection.session !== session) return;
       if (qos > 0) session.offer(copy, qos as 1 | 2, true, ids);
       else if (connection.writable) connection.sendPublish(copy, 0, true, false, 0, ids);
     }

@@ -140,7 +140,11 @@ export class RetainedMessages {
   async #fetch(entry: RetainedEntry): Promise<Publication | undefined> {
     const record = await this.#ring.readAt(entry.partitionId, entry.offset);
     const current = this.#entries.get(entry.topic);
-    if (current !== entry) return current?.publication;
+    if (current !== entry) {
+      // Replaced by a newer message, or moved on with its segment, which leaves it unread.
+      if (current === undefined) return undefined;
+      return current.publication ?? this.#fetch(current);
+    }
     if (record === undefined) return undefined;
     const publication = publicationOf(record, this.#topics).keep();
     this.#bytes += publication.payload.length;

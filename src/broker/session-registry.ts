@@ -204,7 +204,7 @@ export class SessionRegistry implements SessionJournal {
     if (this.#unsavedMoves >= MAX_UNSAVED_MOVES) this.saveCursors();
   }
 
-  dropped(reason: 'queue_full' | 'packet_too_large', count: number): void {
+  dropped(reason: 'queue_full' | 'packet_too_large' | 'lapped', count: number): void {
     this.#options.counters.drop(reason, count);
   }
 

@@ -39,6 +39,8 @@ export class Delivery<M> {
   #position: number;
   #highest: number;
   #lastPacketId = 0;
+  /** In flight and sent on the connection of now; the others are still to be repeated. */
+  #sent = 0;
   /** Restored hand-shakes are not in order of sequence; until they are gone the minimum is searched. */
   #ordered = true;
 
@@ -63,9 +65,17 @@ export class Delivery<M> {
     return this.#inFlight.size;
   }
 
-  /** Messages that may be sent before the next acknowledgement. */
+  /**
+   * Messages that may be sent before the next acknowledgement, repeats included. What an earlier
+   * connection left in flight takes no room until it has been repeated on this one.
+   */
   get room(): number {
-    return Math.max(0, this.#window - this.#inFlight.size);
+    return Math.max(0, this.#window - this.#sent);
+  }
+
+  /** Something was in flight when the client came back, and has not been repeated yet. */
+  get hasUnsent(): boolean {
+    return this.#sent < this.#inFlight.size;
   }
 
   entries(): IterableIterator<InFlight<M>> {
@@ -92,13 +102,14 @@ export class Delivery<M> {
 
   /** Puts a message in flight and gives it a packet identifier. There must be `room`. */
   begin(sequence: number, qos: 1 | 2, message: M | undefined): InFlight<M> {
-    assert(this.#inFlight.size < HIGHEST_PACKET_ID, 'no packet identifier is free');
+    assert(this.#inFlight.size < HIGHEST_PACKET_ID, 'a packet identifier is free');
     let packetId = this.#lastPacketId;
     do packetId = packetId === HIGHEST_PACKET_ID ? 1 : packetId + 1;
     while (this.#inFlight.has(packetId));
     this.#lastPacketId = packetId;
     const entry: InFlight<M> = { packetId, sequence, qos, released: false, sent: true, message };
     this.#inFlight.set(packetId, entry);
+    this.#sent++;
     this.#expected.delete(sequence);
     if (sequence > this.#highest) this.#highest = sequence;
     else if (sequence > 0) this.#ordered = false;
@@ -110,6 +121,13 @@ export class Delivery<M> {
     const entry = { packetId, sequence, released, message: undefined };
     this.#inFlight.set(packetId, { ...entry, qos: 2, sent: false });
     this.#ordered = false;
+  }
+
+  /** The entry, or its PUBREL, goes out on the connection of now. */
+  markSent(entry: InFlight<M>): void {
+    if (entry.sent) return;
+    entry.sent = true;
+    this.#sent++;
   }
 
   /** What is in flight for a sequence, where a scan of the ring meets it again. */
@@ -185,6 +203,7 @@ export class Delivery<M> {
 
   #settle(entry: InFlight<M>): void {
     this.#inFlight.delete(entry.packetId);
+    if (entry.sent) this.#sent--;
     if (this.#inFlight.size === 0) this.#ordered = true;
     const next = this.#nextPosition();
     if (entry.sequence >= next) this.#beyond.add(entry.sequence);

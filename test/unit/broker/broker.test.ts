@@ -267,6 +267,108 @@ describe('durable sessions', () => {
     expect(second.received).toMatchObject([{ payload: 'x', packetId, dup: true }]);
   });
 
+  for (const [before, after] of [
+    [10, 10],
+    [10, 3],
+  ] as const) {
+    test(`a full window of ${before} is repeated to a client that takes ${after} at a time`, async () => {
+      const cistern = await start();
+      const maximum = (receiveMaximum: number) => ({
+        clientId: 'd',
+        cleanStart: false,
+        properties: {
+          userProperties: [],
+          subscriptionIds: [],
+          receiveMaximum,
+          sessionExpirySeconds: 100,
+        },
+      });
+      const first = cistern.client(5);
+      first.autoAck = false;
+      first.connect(maximum(before));
+      await cistern.settle();
+      first.subscribe(1, ['t', 1]);
+      await cistern.settle();
+      const publisher = await cistern.connected({ clientId: 'pub' });
+      for (let id = 1; id <= 30; id++) publisher.publish('t', `${id}`, { qos: 1, packetId: id });
+      await cistern.settle();
+      expect(first.received).toHaveLength(before);
+      first.drop();
+      await cistern.settle();
+      const second = await cistern.connected(maximum(after), 5);
+      await cistern.settle(300);
+      const expected = Array.from({ length: 30 }, (_, index) => `${index + 1}`);
+      expect(second.received.map(({ payload }) => payload)).toEqual(expected);
+      expect(second.received.filter(({ dup }) => dup)).toHaveLength(before);
+    });
+  }
+
+  test('a delivery that has begun is completed though its client unsubscribes [MQTT-3.10.4-3]', async () => {
+    const cistern = await start();
+    const first = await cistern.connected({ clientId: 'd', cleanStart: false });
+    first.autoAck = false;
+    first.subscribe(1, ['t', 1]);
+    first.publish('t', 'begun', { qos: 1, packetId: 1 });
+    await cistern.settle();
+    first.unsubscribe(2, 't');
+    await cistern.settle();
+    first.drop();
+    await cistern.settle();
+    const second = await cistern.connected({ clientId: 'd', cleanStart: false });
+    await cistern.settle(100);
+    expect(second.received).toMatchObject([{ payload: 'begun', dup: true }]);
+  });
+
+  test('what was in flight and is not in the ring any more blocks nothing', async () => {
+    const cistern = await start();
+    const first = await cistern.connected({ clientId: 'd', cleanStart: false });
+    first.autoAck = false;
+    first.subscribe(1, ['t', 2]);
+    await cistern.settle();
+    const publisher = await cistern.connected({ clientId: 'pub' });
+    publisher.publish('t', 'lapped one', { qos: 1, packetId: 1 });
+    publisher.publish('t', 'lapped two', { qos: 2, packetId: 2 });
+    await cistern.settle();
+    const [, two] = first.received;
+    first.drop();
+    const filler = new Uint8Array(8_000).map((_, index) => (index * 7919) >> 3);
+    for (let id = 3; id < 600; id++) {
+      publisher.publish('noise', filler, { qos: 1, packetId: id });
+      if (id % 20 === 0) await cistern.settle();
+    }
+    const second = await cistern.connected({ clientId: 'd', cleanStart: false });
+    publisher.publish('t', 'new', { qos: 1, packetId: 600 });
+    await cistern.settle(200);
+    expect(second.received.map(({ payload }) => payload)).toEqual(['new']);
+    // The client may have its half of the QoS 2 hand-shake: PUBREL completes it.
+    expect(second.acks).toMatchObject([{ type: PUBREL, packetId: two?.packetId }]);
+  });
+
+  test('a flood of retained messages costs a session that is behind nothing it has waiting', async () => {
+    const cistern = await start();
+    const publisher = await cistern.connected({ clientId: 'pub' });
+    for (let id = 1; id <= 2_500; id++) {
+      publisher.publish(`r/${id}`, `${id}`, { qos: 1, packetId: id, retain: true });
+    }
+    await cistern.settle(100);
+    const behind = await cistern.connected({ clientId: 'd', cleanStart: false });
+    behind.autoAck = false;
+    behind.subscribe(1, ['live', 1]);
+    await cistern.settle();
+    for (let id = 1; id <= 1_990; id++)
+      publisher.publish('live', `${id}`, { qos: 1, packetId: id });
+    await cistern.settle(100);
+    behind.subscribe(2, ['r/#', 1]);
+    await cistern.settle(100);
+    behind.autoAck = true;
+    for (const { packetId } of [...behind.received]) behind.ack(PUBACK, packetId);
+    await cistern.settle(2_000);
+    const live = behind.received.filter(({ topic }) => topic === 'live');
+    const expected = Array.from({ length: 1_990 }, (_, index) => `${index + 1}`);
+    expect(live.map(({ payload }) => payload)).toEqual(expected);
+    expect(behind.received.filter(({ retain }) => retain)).toHaveLength(2_500);
+  });
+
   test('QoS 2 to a subscriber is exactly once across a kill at every step', async () => {
     const mortal = await startMortal();
     const before = await mortal.cistern.connected({ clientId: 'd', cleanStart: false });
