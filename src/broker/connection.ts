@@ -67,7 +67,8 @@ export interface KnownTopic {
  * Invariants:
  * - Once `closed`, nothing is written and no packet is handled.
  * - Acks leave in the order of the packets they answer, none before what it stands for is durable.
- * - While the ring takes nothing (`parked`), the socket is not read.
+ * - While the ring takes nothing (`parked`), or the peer does not read what it was answered
+ *   (`held`), the socket is not read.
  */
 export class Connection implements PacketHandler, SessionLink, DurabilityWaiter {
   readonly socket: Socket;
@@ -89,6 +90,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   readonly #outputLimitBytes: number;
   #waitingForCommit = false;
   #parked = false;
+  #held = false;
 
   constructor(options: {
     socket: Socket;
@@ -278,7 +280,8 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     }
     this.#parked = false;
     this.#guarded(() => this.#decoder.resume(this));
-    if (!this.#parked) this.socket.resume();
+    this.#holdWhileUnread();
+    if (!this.#parked && !this.#held) this.socket.resume();
   }
 
   #receive(chunk: Uint8Array): void {
@@ -286,6 +289,14 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     this.lastPacketMs = this.#host.nowMs();
     if (!this.#host.accepting) this.#park();
     this.#guarded(() => this.#decoder.feed(chunk, this));
+    this.#holdWhileUnread();
+  }
+
+  /** A peer that asks and does not read the answers is not read either, until it has taken them. */
+  #holdWhileUnread(): void {
+    if (this.writable || this.#held || this.state.kind === 'closed') return;
+    this.#held = true;
+    this.socket.pause();
   }
 
   #guarded(work: () => void): void {
@@ -381,6 +392,10 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
 
   #drained(): void {
     this.output.drained();
+    if (this.#held) {
+      this.#held = false;
+      if (!this.#parked) this.socket.resume();
+    }
     if (this.state.kind === 'open') this.state.session.pump();
   }
 
