@@ -1,3 +1,4 @@
+import { createConnection } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Cistern, startCistern } from '../support/executable.ts';
@@ -47,6 +48,7 @@ async function connected(version: 4 | 5): Promise<WireClient> {
   return client;
 }
 
+const PUBREL_1 = Buffer.from([0x62, 0x02, 0x00, 0x01]);
 const topicA = [0x00, 0x01, 0x61];
 
 /** Bytes after a good CONNECT; the 5.0 reason codes, of which the specification allows those named. */
@@ -227,6 +229,28 @@ test('a subscriber that stops reading costs its own messages, not memory', async
     expect(twice - once).toBeLessThan(30 * MIB);
   });
   stuck.destroy();
+});
+
+test('a client that asks and never reads the answers is not read either', async () => {
+  const socket = createConnection({ port: broker.mqttPort, host: '127.0.0.1' });
+  socket.on('error', () => socket.destroy());
+  socket.pause();
+  const clientId = 'deaf';
+  const head = [0x10, 12 + clientId.length, 0, 4, 0x4d, 0x51, 0x54, 0x54, 4, 2, 0, 0];
+  socket.write(Buffer.from([...head, 0, clientId.length, ...Buffer.from(clientId)]));
+  const before = anonymousBytes(broker.pid);
+  await neighbour.during(async () => {
+    // PUBREL for identifiers that are not open: each is answered with a PUBCOMP of its own size.
+    const releases = Buffer.concat(Array.from({ length: 16_384 }, () => PUBREL_1));
+    for (let count = 0; count < 2_000 && socket.writableLength < 8 * MIB; count += 1) {
+      socket.write(releases);
+      await sleep(1);
+    }
+  });
+  // It took what fits its buffers, out of 125 MiB, and no more.
+  expect(socket.writableLength).toBeGreaterThanOrEqual(8 * MIB);
+  expect(anonymousBytes(broker.pid) - before).toBeLessThan(48 * MIB);
+  socket.destroy();
 });
 
 test('a storm of connections beyond connection_rate is shed; who is in stays in, and later ones get in', async () => {
