@@ -96,6 +96,11 @@ export class StatusReport {
       const message = `${corruptRecords} records were damaged on the medium and are lost.`;
       conditions.push({ code: 'ring.corrupt_records', message });
     }
+    const { lostSegments } = ring.recovery;
+    if (lostSegments > 0) {
+      const message = `${lostSegments} segments could not be read at all at the start and are lost.`;
+      conditions.push({ code: 'ring.segment_lost', message });
+    }
     if (checkpoints.setAside !== undefined) {
       const message = `The checkpoint was set aside and rebuilt: ${checkpoints.setAside}.`;
       conditions.push({ code: 'metadata.rebuilt', message });

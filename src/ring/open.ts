@@ -163,7 +163,8 @@ async function completeSlots(
   const { volume, segmentSizeBytes, onProgress } = options;
   const missing: number[] = [];
   for (let slot = 0; slot < slotCount; slot++) {
-    if (!existing.has(slot) || (await isShort(options, slot))) missing.push(slot);
+    const isWhole = existing.has(slot) && (await sizeOf(options, slot)) >= segmentSizeBytes;
+    if (!isWhole) missing.push(slot);
   }
   // The last one that is there may have its length already, but not its zeros.
   const newestSlot = Math.max(...existing);
@@ -172,7 +173,11 @@ async function completeSlots(
   const totalBytes = missing.length * segmentSizeBytes;
   let doneBytes = 0;
   for (const slot of missing) {
-    await makeSlot(volume, slot, segmentSizeBytes, existing.has(slot), (byteCount) => {
+    // Of a ring that holds something, a slot that was cut short keeps what is left of it.
+    const keptBytes = !isEmpty && existing.has(slot) ? await sizeOf(options, slot) : 0;
+    doneBytes += keptBytes;
+    const range = { fromBytes: keptBytes, toBytes: segmentSizeBytes };
+    await makeSlot(volume, slot, range, existing.has(slot), (byteCount) => {
       doneBytes += byteCount;
       onProgress?.(doneBytes, totalBytes);
     });
@@ -180,10 +185,10 @@ async function completeSlots(
   await volume.syncDirectory();
 }
 
-async function isShort({ volume, segmentSizeBytes }: RingOptions, slot: number): Promise<boolean> {
+async function sizeOf({ volume }: RingOptions, slot: number): Promise<number> {
   const file = await volume.open(slotName(slot), 'read');
   try {
-    return (await file.size()) < segmentSizeBytes;
+    return await file.size();
   } finally {
     await file.close();
   }
@@ -410,6 +415,7 @@ function reportOf(
     created: kind === 'empty',
     tornRecords: known?.tornRecords ?? 0,
     corruptRecords: known?.corruptRecords ?? 0,
+    lostSegments: known?.lostSegments ?? 0,
     lost: known?.lost ?? [],
     tailUncertain: kind === 'unreadable' || (known?.tailUncertain ?? false),
   };

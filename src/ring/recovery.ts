@@ -59,6 +59,8 @@ export interface Recovered {
   readonly retiredSlots: readonly number[];
   readonly tornRecords: number;
   readonly corruptRecords: number;
+  /** Live segments of which nothing could be read: what they held cannot be counted. */
+  readonly lostSegments: number;
   readonly lost: LostRange[];
   /** Offsets that were never given out: earlier starts let the tails jump over them. */
   readonly jumps: LostRange[];
@@ -95,6 +97,7 @@ class Recovery {
   #corruptRecords = 0;
   #damageFound = false;
   #tornRecords = 0;
+  #lostSegments = 0;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -168,6 +171,7 @@ class Recovery {
       checkpointSequence: newest.checkpointSequence,
       retiredSlots: newest.retiredSlots,
       tornRecords: this.#tornRecords,
+      lostSegments: this.#lostSegments,
       corruptRecords: this.#corruptRecords,
       lost: this.#lost,
       jumps,
@@ -380,6 +384,7 @@ class Recovery {
     for (const { slot, epoch } of header.live) {
       if (found.has(epoch) || epoch === newest.epoch) continue;
       this.#damageFound = true;
+      this.#lostSegments++;
       this.#options.logger.error('ring.segment_lost', { slot, epoch });
     }
     return live;

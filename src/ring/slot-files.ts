@@ -101,20 +101,20 @@ export class SlotFiles {
   }
 }
 
-/** Makes a slot's file, filled with zeros and synced. An incomplete one is filled from its start. */
+/** Makes or completes a slot's file: filled with zeros in the range, and synced. */
 export async function makeSlot(
   volume: Volume,
   slot: number,
-  sizeBytes: number,
+  { fromBytes, toBytes }: { readonly fromBytes: number; readonly toBytes: number },
   exists: boolean,
   onBytes: (byteCount: number) => void,
 ): Promise<void> {
   const name = slotName(slot);
   const file = exists ? await volume.open(name, 'write') : await volume.create(name);
   try {
-    const zeros = new Uint8Array(Math.min(ZERO_FILL_BYTES, sizeBytes));
-    for (let offset = 0; offset < sizeBytes; offset += zeros.length) {
-      const length = Math.min(zeros.length, sizeBytes - offset);
+    const zeros = new Uint8Array(Math.min(ZERO_FILL_BYTES, toBytes - fromBytes));
+    for (let offset = fromBytes; offset < toBytes; offset += zeros.length) {
+      const length = Math.min(zeros.length, toBytes - offset);
       await file.write(offset, zeros.subarray(0, length));
       onBytes(length);
     }

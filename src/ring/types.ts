@@ -140,6 +140,8 @@ export interface RecoveryReport {
   readonly created: boolean;
   readonly tornRecords: number;
   readonly corruptRecords: number;
+  /** Live segments of which nothing could be read: what they held cannot be counted. */
+  readonly lostSegments: number;
   /** What media damage took, as far as the surviving headers tell. */
   readonly lost: readonly { partitionId: number; firstOffset: Offset; count: number }[];
   /** True when recovery could not prove that the tail it found is complete (a new lineage is due). */
