@@ -27,10 +27,16 @@ const SLOTS_TO_CARRY = 1;
 interface RoomOptions {
   /** How many slots must be free for a segment to be opened. */
   readonly minSlots: number;
-  /** Of a record that has one already. */
-  readonly sequence?: number;
+  /** What a batch opened for it begins with, where that is not what is appended next. */
+  readonly again?: BatchStart | undefined;
+}
+
+/** Where a batch begins that takes up what another one held. */
+interface BatchStart {
+  /** Of the first fresh record that goes in, after however many carried ones. */
+  readonly sequence: number;
   /** Of the batch that the record was in before. */
-  readonly clock?: EventTime;
+  readonly clock: EventTime;
 }
 
 export interface AppenderOptions {
@@ -125,9 +131,13 @@ export class Appender {
 
   /** Takes a copy of a record, under its own offset, sequence and time. */
   carry(record: RecordView): void {
+    this.#carry(record);
+  }
+
+  #carry(record: RecordView, again?: BatchStart): void {
     const source = sourceOf(record);
     const byteCount = record.attributes.length + record.payload.length;
-    const writer = this.#roomFor(source, byteCount, { minSlots: SLOTS_TO_CARRY });
+    const writer = this.#roomFor(source, byteCount, { minSlots: SLOTS_TO_CARRY, again });
     const number = source === null ? 0 : this.#carriedNumber(writer, source);
     writer.carry(
       this.#state.partitions.need(record.partitionId),
@@ -230,8 +240,11 @@ export class Appender {
     for (const { writer, active } of waiting) {
       const { header } = writer;
       assert(header !== undefined, 'a waiting batch was not sealed');
+      const { clock } = header;
+      let sequence = header.firstSequence;
       for (const record of decodeRecords(writer.body, header, active.detail.sources)) {
-        this.#putAgain(record, header.clock);
+        this.#putAgain(record, { sequence, clock });
+        if (!record.carried) sequence = record.sequence + 1;
       }
     }
     const last = this.#open ?? this.openEmptyBatch();
@@ -262,17 +275,16 @@ export class Appender {
     return unused;
   }
 
-  #putAgain(record: DecodedRecord, clock: EventTime): void {
+  #putAgain(record: DecodedRecord, again: BatchStart): void {
     if (record.carried) {
-      this.carry(record);
+      this.#carry(record, again);
       return;
     }
     const source = sourceOf(record);
     const byteCount = record.attributes.length + record.payload.length;
     const writer = this.#roomFor(source, byteCount, {
       minSlots: SLOTS_FOR_START,
-      sequence: record.sequence,
-      clock,
+      again,
     });
     const number = source === null ? 0 : this.#carriedNumber(writer, source);
     writer.fresh(
@@ -293,7 +305,7 @@ export class Appender {
   #roomFor(
     source: { readonly topic: string; readonly origin: string } | null,
     byteCount: number,
-    { minSlots, sequence, clock }: RoomOptions = { minSlots: SLOTS_FOR_START },
+    { minSlots, again }: RoomOptions = { minSlots: SLOTS_FOR_START },
   ): BatchWriter {
     const definitionBytes =
       source === null ? 0 : 24 + 3 * (source.topic.length + source.origin.length);
@@ -309,8 +321,8 @@ export class Appender {
     const need = byteCount + definitionBytes + PAGE_BYTES;
     for (let attempt = 0; attempt < 2; attempt++) {
       const active = this.#active ?? this.#openSegment(minSlots);
-      const firstSequence = sequence ?? this.#state.lastSequence + 1;
-      const writer = this.#openIn(active, need, firstSequence, clock);
+      const firstSequence = again?.sequence ?? this.#state.lastSequence + 1;
+      const writer = this.#openIn(active, need, firstSequence, again?.clock);
       if (writer?.fits(byteCount, definitionBytes)) return writer;
       if (writer !== undefined) {
         this.#open = undefined;
