@@ -249,9 +249,10 @@ function recoveredState(options: RingOptions, files: SlotFiles, known: Recovered
   state.tailsJumped = known.tailUncertain;
   if (known.tailUncertain) noteJump(state);
   state.counters.corruptRecords = known.corruptRecords;
-  const used = new Set(known.segments.map(({ slot }) => slot));
+  const [newestPassedOver, ...relied] = known.passedOver;
+  const used = new Set([...known.segments.map(({ slot }) => slot), ...relied]);
   for (let slot = 0; slot < slotCount; slot++) if (!used.has(slot)) slots.free(slot);
-  slots.prefer(newest.nextSlot);
+  slots.prefer(newestPassedOver ?? newest.nextSlot);
   for (const [segment, detail] of known.details) state.cache.putDetail(segment.epoch, detail);
   return state;
 }
@@ -337,6 +338,11 @@ async function writeFirstBatch(
 ): Promise<void> {
   const { appender, committer } = parts;
   const old = known?.unsealed.segment;
+  // A copy that was passed over may hold what a newer one has let go. Where the newer one is still
+  // sound after a torn first batch it counts again, so none that it relies on may be written before.
+  const relied = known?.passedOver.slice(1) ?? [];
+  const reliedAreNamed = relied.length > 0 && state.slots.inHand < SLOTS_FOR_START;
+  if (reliedAreNamed) for (const slot of relied) state.slots.free(slot);
   const isShort = state.slots.inHand < SLOTS_FOR_START;
   const copies = known === undefined ? noCopies : copiesOf(known, options, isShort);
   if (copies.whole && old !== undefined) {
@@ -351,9 +357,11 @@ async function writeFirstBatch(
   batch.mark(BATCH_RECOVERY_COPY);
   for (const record of copies.records) appender.carry(record);
   appender.close();
-  const isDurable = await committer.commitNow({ mayMove: !(copies.whole && isShort) });
+  const mayMove = !(copies.whole && isShort) && !reliedAreNamed;
+  const isDurable = await committer.commitNow({ mayMove });
   if (!isDurable)
     throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
+  if (!reliedAreNamed) for (const slot of relied) state.slots.free(slot);
   if (copies.whole && !isShort && old !== undefined) state.slots.free(old.slot);
   if (!copies.whole && known !== undefined) summarize(known, appender, state);
 }

@@ -19,6 +19,11 @@ export interface Found {
   readonly bytes: Uint8Array;
 }
 
+/** The segment to go on from, and the slots of the mere copies behind it, newest first. */
+export interface Original extends Found {
+  readonly passedOver: readonly number[];
+}
+
 /**
  * True where the first batch found is the first that was written: its header page says so, or it
  * goes on from the last batch of the segment before. A cut can leave a batch without its header.
@@ -67,6 +72,12 @@ export function mereCopyHeader({ candidate, walk }: Found): SegmentHeader | unde
   if (walk.batches.some((batch) => batch.header.freshCount > 0)) return undefined;
   const { epoch } = header.previous;
   return header.live.some((entry) => entry.epoch === epoch) ? header : undefined;
+}
+
+/** True where each segment that `header` calls live is in its slot still. */
+export function allLiveAreThere(header: SegmentHeader, candidates: readonly Candidate[]): boolean {
+  const there = new Map(candidates.map(({ slot, epoch }) => [slot, epoch]));
+  return header.live.every(({ slot, epoch }) => there.get(slot) === epoch);
 }
 
 export function sameRing(a: SegmentHeader | undefined, b: SegmentHeader | undefined): boolean {

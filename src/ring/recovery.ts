@@ -10,10 +10,12 @@ import {
 import { isZero, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
 import { Partitions } from './partitions.ts';
 import {
+  allLiveAreThere,
   type Candidate,
   type Found,
   jumpsIn,
   mereCopyHeader,
+  type Original,
   sameRing,
   startIsProved,
   wasClosed,
@@ -52,6 +54,11 @@ export interface Recovered {
     /** False where its header page is damaged. */
     readonly hasHeader: boolean;
   };
+  /**
+   * Slots of newer segments that were passed over, newest first. Until the new epoch is durable they
+   * may be written in this order alone: each of them is what a newer one of them relies on.
+   */
+  readonly passedOver: readonly number[];
   /** The highest seen anywhere, void ones included. */
   readonly highestEpoch: number;
   readonly lastSequence: number;
@@ -166,6 +173,7 @@ class Recovery {
       partitions: this.#partitions,
       newest,
       unsealed: { segment: last, walk, bytes, hasHeader: candidate.header !== undefined },
+      passedOver: unsealed.passedOver,
       highestEpoch: this.#highestEpoch,
       lastSequence: this.#lastSequence,
       checkpointSequence: newest.checkpointSequence,
@@ -310,7 +318,7 @@ class Recovery {
   // that is valid and empty. It proves nothing, not even which slots were let go: walk back past it.
   // So is a segment passed over that holds copies alone whose originals are all still there: else
   // every restart would take a slot.
-  async #findUnsealed(candidates: readonly Candidate[]): Promise<Found> {
+  async #findUnsealed(candidates: readonly Candidate[]): Promise<Original> {
     let fallback: Found | undefined;
     for (const candidate of candidates) {
       const found = await this.#walkCandidate(candidate);
@@ -320,7 +328,7 @@ class Recovery {
       }
     }
     if (fallback === undefined) throw unreadable();
-    return fallback;
+    return { ...fallback, passedOver: [] };
   }
 
   async #walkCandidate(candidate: Candidate): Promise<Found> {
@@ -330,16 +338,21 @@ class Recovery {
     return { candidate, walk, bytes };
   }
 
-  async #originalOf(found: Found, candidates: readonly Candidate[]): Promise<Found> {
+  async #originalOf(found: Found, candidates: readonly Candidate[]): Promise<Original> {
     let best = found;
+    const passedOver: number[] = [];
     for (;;) {
       const header = mereCopyHeader(best);
       const source = candidates.find(({ epoch }) => epoch === header?.previous.epoch);
-      if (header === undefined || source?.header === undefined) return best;
+      if (header === undefined || source?.header === undefined) return { ...best, passedOver };
       const original = await this.#walkCandidate(source);
-      const isWhole = original.walk.endOffset >= header.previous.endOffset;
+      // What the copies let go must not have been overwritten since: its survivors are copies.
+      const isWhole =
+        original.walk.endOffset >= header.previous.endOffset &&
+        allLiveAreThere(source.header, candidates);
       // The original may be in the page cache alone, and its copy is about to be overwritten.
-      if (!isWhole || !(await this.#syncSlot(source.slot))) return best;
+      if (!isWhole || !(await this.#syncSlot(source.slot))) return { ...best, passedOver };
+      passedOver.push(best.candidate.slot);
       best = original;
     }
   }
