@@ -25,7 +25,8 @@ export interface CommitterOptions {
  * Writes batches one at a time and releases who waits for them.
  *
  * Invariants: at most one write is in flight, summaries included; a waiter is told only after the
- * synced write of every record appended before it asked; a failed write is never repeated in place.
+ * synced write of every record appended before it asked; a failed write is repeated in place only
+ * where there is no slot to move to.
  */
 export class Committer {
   /** Set from the second failed write in a row until one succeeds. */
@@ -48,7 +49,7 @@ export class Committer {
   #openedMs = 0;
   #failures = 0;
   #suspectSlot: number | undefined;
-  /** A failed batch that has no slot to move to. */
+  /** A failed batch that had no slot to move to. */
   #stuck: PendingBatch | undefined;
   #idleWaiters: (() => void)[] = [];
 
@@ -162,7 +163,12 @@ export class Committer {
 
   #pump(): void {
     if (this.#busy || this.#stopped || this.#retryTimer !== undefined) return;
-    if (this.#isStuck()) return;
+    const stuck = this.#takeStuck();
+    if (stuck !== undefined) {
+      this.#busy = true;
+      void this.#commit(stuck);
+      return;
+    }
     if (this.#summaryIsDue()) {
       this.#busy = true;
       void this.#writeSummary();
@@ -330,17 +336,16 @@ export class Committer {
     this.#due = true;
   }
 
-  // There may be no slot to move to until recycling has freed one; nothing is written meanwhile.
-  #isStuck(): boolean {
+  // Where recycling has freed a slot meanwhile, the batch moves there. Else the same bytes go to the
+  // same place: nothing in those pages was acknowledged, and recycling may be waiting for this very
+  // batch before it can free a slot.
+  #takeStuck(): PendingBatch | undefined {
     const batch = this.#stuck;
-    if (batch === undefined) return false;
-    if (!this.#mayEncodeAgain(batch)) {
-      this.#retryLater();
-      return true;
-    }
+    if (batch === undefined) return undefined;
     this.#stuck = undefined;
+    if (!this.#mayEncodeAgain(batch)) return batch;
     this.#encodeAgain(batch);
-    return false;
+    return undefined;
   }
 
   #mayEncodeAgain(batch: PendingBatch): boolean {
