@@ -1,10 +1,10 @@
 import { startAdmin } from '../admin/server.ts';
 import type { ListenerStatus, Status } from '../admin/status.ts';
-import { admitAll } from '../broker/authorizer.ts';
+import { admitAll, admitNobody } from '../broker/authorizer.ts';
 import { Broker } from '../broker/broker.ts';
 import type { BrokerLimits } from '../broker/limits.ts';
 import { resolveSecret } from '../config/secret.ts';
-import type { Config, LimitsConfig } from '../config/types.ts';
+import type { Config } from '../config/types.ts';
 import { assert } from '../base/assert.ts';
 import { createRecordReader } from '../streams/record-reader.ts';
 import { StreamTable } from '../streams/stream-table.ts';
@@ -65,7 +65,7 @@ async function startInOrder(
   started.push(() => storage.close());
   const { ring, state } = storage;
   const streams = new StreamTable(config.streams, ring);
-  const limits = limitsOf(config.limits);
+  const limits = limitsOf(config);
   const brokerLogger = logger.child('broker');
   const broker = new Broker({ ring, state, streams, clock, random, logger: brokerLogger, limits });
   await storage.replay(
@@ -118,11 +118,11 @@ async function listen(
   started: (() => Promise<void>)[],
 ): Promise<BoundListener[]> {
   const bound: BoundListener[] = [];
-  for (const { listen: address, protocol } of config.listeners) {
+  for (const { listen: address, protocol, anonymous } of config.listeners) {
     assert(protocol === 'mqtt', 'the configuration refuses what this version does not have');
     const place = { address: '' };
     const listener = await environment.network.listen(address, (socket) =>
-      broker.accept(socket, place.address, admitAll),
+      broker.accept(socket, place.address, anonymous ? admitAll : admitNobody),
     );
     place.address = listener.address;
     started.push(() => listener.close());
@@ -173,7 +173,15 @@ function listenerStatus(listener: BoundListener, broker: Broker): ListenerStatus
   return { ...listener, connections: broker.connectionsOf(listener.address) };
 }
 
-function limitsOf(limits: LimitsConfig): BrokerLimits {
-  const { inflight } = limits;
-  return { ...limits, receiveMaximum: Math.min(inflight, 65_535) };
+/**
+ * What the ring carries on for ever must leave it room to turn: retained messages may take a quarter
+ * of it at most, sessions and subscriptions an eighth, whatever the configured limits.
+ */
+function limitsOf({ limits, storage }: Config): BrokerLimits {
+  return {
+    ...limits,
+    receiveMaximum: Math.min(limits.inflight, 65_535),
+    retainedBytes: Math.min(limits.retainedBytes, storage.sizeBytes / 4),
+    stateBytes: storage.sizeBytes / 8,
+  };
 }

@@ -24,3 +24,10 @@ export const admitAll: Authorizer = {
   publish: () => true,
   subscribe: () => true,
 };
+
+/** A listener with `anonymous = false` and no means of authentication. */
+export const admitNobody: Authorizer = {
+  connect: () => 'not_authorized',
+  publish: () => false,
+  subscribe: () => false,
+};

@@ -32,6 +32,9 @@ const CURSOR_SAVE_INTERVAL_MS = 5_000;
 /** A socket that opens and says nothing is closed after this. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
+/** Bytes of packets that have begun and not ended, over all connections. */
+const MAX_UNFINISHED_BYTES = 64 * 1024 * 1024;
+
 export interface BrokerOptions {
   readonly ring: Ring;
   readonly state: StateStore;
@@ -95,6 +98,7 @@ export class Broker implements ConnectionHost {
       window: limits.inflight,
       maxWaiting: limits.sessionQueueMessages,
       sessionExpiryMaxMs: limits.sessionExpiryMaxMs,
+      maxStateBytes: limits.stateBytes,
       catchUp: (session) => this.#catchUp(session, topics),
     });
     const { retained, registry } = { retained: this.#retained, registry: this.#registry };
@@ -326,9 +330,25 @@ export class Broker implements ConnectionHost {
     again();
   }
 
+  /** Packets that are begun and never end must not add up: those who hold most are let go first. */
+  #shedUnfinished(): void {
+    const holders = [...this.#connections].filter(({ unfinishedBytes }) => unfinishedBytes > 0);
+    let total = holders.reduce((sum, { unfinishedBytes }) => sum + unfinishedBytes, 0);
+    if (total <= MAX_UNFINISHED_BYTES) return;
+    holders.sort((a, b) => b.unfinishedBytes - a.unfinishedBytes);
+    for (const connection of holders) {
+      if (total <= MAX_UNFINISHED_BYTES) return;
+      total -= connection.unfinishedBytes;
+      this.counters.drop('unfinished_packets');
+      connection.disconnect(ReasonCode.quotaExceeded);
+    }
+  }
+
   /** Keep alive [MQTT-3.1.2-22], silent sockets, ended sessions and wills that are due. */
   #sweep(): void {
     this.#newThisSecond = 0;
+    // Waiting for a ring that has failed is useless: what needs no flash goes on, the rest is refused.
+    if (this.#ring.failed) this.#unpark();
     const now = this.nowMs();
     for (const connection of [...this.#connections]) {
       const { state, keepAliveMs, lastPacketMs } = connection;
@@ -338,6 +358,7 @@ export class Broker implements ConnectionHost {
         connection.disconnect(ReasonCode.keepAliveTimeout);
       }
     }
+    this.#shedUnfinished();
     for (const session of this.#registry.expired()) {
       this.#wills.publish(session.clientId);
       this.#registry.remove(session);

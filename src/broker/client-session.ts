@@ -305,7 +305,10 @@ export class ClientSession {
       const { generation } = this;
       link.afterDurable(durableAt, () => {
         if (this.generation !== generation) return;
-        link.sendPublish(message, qos, retain, false, entry.packetId, subscriptionIds);
+        if (!link.sendPublish(message, qos, retain, false, entry.packetId, subscriptionIds)) {
+          this.#journal.dropped('packet_too_large', 1);
+          this.completed(entry.packetId);
+        }
       });
     } else if (
       !link.sendPublish(publication, qos, retain, false, entry.packetId, subscriptionIds)

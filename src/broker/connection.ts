@@ -129,6 +129,11 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     return this.state.identity;
   }
 
+  /** Of a packet that has not come whole yet. */
+  get unfinishedBytes(): number {
+    return this.#parked ? 0 : this.#decoder.bufferedBytes;
+  }
+
   get writable(): boolean {
     return this.output.queuedBytes < this.#outputLimitBytes;
   }

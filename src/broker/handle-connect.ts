@@ -14,6 +14,7 @@ import type { Wills } from './wills.ts';
 
 /** 3.1.1 return codes of CONNACK, table 3.1. */
 const RETURN_IDENTIFIER_REJECTED = 2;
+const RETURN_SERVER_UNAVAILABLE = 3;
 const RETURN_BAD_CREDENTIALS = 4;
 const RETURN_NOT_AUTHORIZED = 5;
 const NEVER_EXPIRES = 0xffff_ffff;
@@ -36,6 +37,7 @@ export function handleConnect(
   packet: ConnectPacket,
   context: ConnectContext,
 ): void {
+  const { registry } = context;
   const isV5 = packet.protocolVersion === 5;
   const assigned = packet.clientId === '' ? makeClientId(context.random) : undefined;
   if (assigned !== undefined && !isV5 && !packet.cleanStart) {
@@ -58,9 +60,18 @@ export function handleConnect(
     connection.refuseConnect(packet.protocolVersion, isV5 ? v5Code : v3Code);
     return;
   }
+  const isNewDurable = expiryOf(packet) > 0 && registry.get(clientId) === undefined;
+  if (isNewDurable && !registry.hasRoomForState) {
+    connection.refuseConnect(
+      packet.protocolVersion,
+      isV5 ? ReasonCode.quotaExceeded : RETURN_SERVER_UNAVAILABLE,
+    );
+    return;
+  }
   const will = willOf(packet);
   // [MQTT-3.1.4-3]: the client that is there with this id is disconnected.
   context.connectionOf(clientId)?.disconnect(ReasonCode.sessionTakenOver);
+  if (packet.cleanStart) context.wills.sessionEnds(clientId);
   accept(connection, packet, context, { identity, assigned, will });
 }
 

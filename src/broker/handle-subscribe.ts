@@ -80,7 +80,7 @@ export function handleUnsubscribe(
 function refusalOf(
   connection: Connection,
   filter: string,
-  { limits }: SubscribeContext,
+  { limits, registry }: SubscribeContext,
 ): number | undefined {
   if (!isValidTopicFilter(filter)) return ReasonCode.topicFilterInvalid;
   if (filter.split('/').length > limits.topicLevels) return ReasonCode.topicFilterInvalid;
@@ -90,9 +90,11 @@ function refusalOf(
   if (!connection.authorizer.subscribe(connection.identity, filter)) {
     return ReasonCode.notAuthorized;
   }
-  const { subscriptions } = connection.session;
-  const isFull = subscriptions.size >= limits.subscriptionsPerClient && !subscriptions.has(filter);
-  return isFull ? ReasonCode.quotaExceeded : undefined;
+  const { subscriptions, durable } = connection.session;
+  if (subscriptions.has(filter)) return undefined;
+  const isFull = subscriptions.size >= limits.subscriptionsPerClient;
+  const hasNoRoom = durable && !registry.hasRoomForState;
+  return isFull || hasNoRoom ? ReasonCode.quotaExceeded : undefined;
 }
 
 /** Retained messages follow the SUBACK, with the retain flag set [MQTT-3.3.1-8]. */

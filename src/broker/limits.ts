@@ -15,4 +15,6 @@ export interface BrokerLimits {
   readonly retainedMessages: number;
   readonly retainedBytes: number;
   readonly outputBufferBytes: number;
+  /** Of sessions, subscriptions and cursors, which the ring carries on for ever. */
+  readonly stateBytes: number;
 }

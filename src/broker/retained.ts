@@ -13,6 +13,8 @@ interface StoredPlace {
   readonly partitionId: number;
   readonly offset: number;
   readonly sequence: number;
+  /** What it takes of the ring, which carries it on for ever. */
+  readonly bytes: number;
 }
 
 interface RetainedEntry extends StoredPlace {
@@ -59,7 +61,7 @@ export class RetainedMessages {
   admits(topic: string, payloadBytes: number): boolean {
     if (payloadBytes === 0) return true;
     const known = this.#entries.get(topic);
-    const bytes = this.#bytes - payloadOf(known) + payloadBytes;
+    const bytes = this.#bytes - (known?.bytes ?? 0) + sizeOf(topic, payloadBytes);
     if (bytes > this.#limits.bytes) return false;
     return known !== undefined || this.#entries.size < this.#limits.messages;
   }
@@ -68,7 +70,8 @@ export class RetainedMessages {
   set(publication: Publication, partitionId: number, offset: number): void {
     const { topic, sequence } = publication;
     const kept = publication.keep();
-    this.#put({ topic: topic.name, partitionId, offset, sequence, publication: kept });
+    const bytes = sizeOf(topic.name, publication.payload.length);
+    this.#put({ topic: topic.name, partitionId, offset, sequence, bytes, publication: kept });
   }
 
   /** A record with the retained flag, met by the scan at start. Repeats and older ones change nothing. */
@@ -76,7 +79,8 @@ export class RetainedMessages {
     const known = this.#state.get(stateKey('retained', record.topic)) as StoredPlace | undefined;
     if (known !== undefined && known.sequence >= record.sequence) return;
     const { partitionId, offset, sequence } = record;
-    const place: StoredPlace = { partitionId, offset, sequence };
+    const bytes = sizeOf(record.topic, record.payload.length);
+    const place: StoredPlace = { partitionId, offset, sequence, bytes };
     const isDeletion = record.payload.length === 0;
     this.#state.note(stateKey('retained', record.topic), isDeletion ? undefined : place, sequence);
   }
@@ -87,6 +91,7 @@ export class RetainedMessages {
       const place = value as StoredPlace;
       const topic = stateKeyParts(key)[1] as string;
       this.#entries.set(topic, { topic, ...place, publication: undefined });
+      this.#bytes += place.bytes;
     }
   }
 
@@ -111,8 +116,7 @@ export class RetainedMessages {
     });
     const info = this.#ring.partition(RETAINED_PARTITION_ID);
     const offset = (info?.tailOffset ?? 1) - 1;
-    const { topic, publication } = entry;
-    this.#put({ topic, partitionId: RETAINED_PARTITION_ID, offset, sequence, publication });
+    this.#put({ ...entry, partitionId: RETAINED_PARTITION_ID, offset, sequence });
     return 'drop';
   }
 
@@ -147,29 +151,31 @@ export class RetainedMessages {
     }
     if (record === undefined) return undefined;
     const publication = publicationOf(record, this.#topics).keep();
-    this.#bytes += publication.payload.length;
     this.#entries.set(entry.topic, { ...entry, publication });
     return publication;
   }
 
   #put(entry: RetainedEntry): void {
-    const { topic, partitionId, offset, sequence, publication } = entry;
-    this.#bytes -= payloadOf(this.#entries.get(topic));
+    const { topic, partitionId, offset, sequence, bytes, publication } = entry;
+    this.#bytes -= this.#entries.get(topic)?.bytes ?? 0;
     const key = stateKey('retained', topic);
     if (publication !== undefined && publication.payload.length === 0) {
       this.#entries.delete(topic);
       this.#state.note(key, undefined);
       return;
     }
-    this.#bytes += payloadOf(entry);
+    this.#bytes += bytes;
     this.#entries.set(topic, entry);
-    const place: StoredPlace = { partitionId, offset, sequence };
+    const place: StoredPlace = { partitionId, offset, sequence, bytes };
     this.#state.note(key, place);
   }
 }
 
-function payloadOf(entry: RetainedEntry | undefined): number {
-  return entry?.publication?.payload.length ?? 0;
+/** Beside topic and payload: attributes, and what a carried record has of its own. */
+const OVERHEAD_BYTES = 64;
+
+function sizeOf(topic: string, payloadBytes: number): number {
+  return topic.length + payloadBytes + OVERHEAD_BYTES;
 }
 
 function isExpired(message: Publication, nowMs: number): boolean {

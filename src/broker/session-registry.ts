@@ -44,6 +44,7 @@ export interface RegistryOptions {
   readonly window: number;
   readonly maxWaiting: number;
   readonly sessionExpiryMaxMs: number;
+  readonly maxStateBytes: number;
   /** Reads from the ring what a session has not had yet. */
   readonly catchUp: (session: ClientSession) => void;
 }
@@ -64,6 +65,11 @@ export class SessionRegistry implements SessionJournal {
 
   get size(): number {
     return this.#sessions.size;
+  }
+
+  /** False while durable sessions and their subscriptions take all of the ring that they may. */
+  get hasRoomForState(): boolean {
+    return this.#options.state.liveBytes < this.#options.maxStateBytes;
   }
 
   get(clientId: string): ClientSession | undefined {

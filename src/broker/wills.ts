@@ -9,6 +9,12 @@ import type { TopicTable } from './topics.ts';
 /** After an unclean stop the broker cannot tell who is still there: clients get this long to return. */
 const GRACE_AFTER_RESTART_MS = 30_000;
 
+interface Due {
+  readonly atMs: number;
+  /** Left behind by a stop, so that the client's return takes it back whatever it asks for. */
+  readonly afterRestart: boolean;
+}
+
 /**
  * Will messages [MQTT5 3.1.2.5]. One is lasting from CONNECT on, so a power cut does not silence it.
  *
@@ -19,8 +25,8 @@ export class Wills {
   readonly #router: Router;
   readonly #topics: TopicTable;
   readonly #clock: Clock;
-  /** When the will of a client that is gone is due, by client id. */
-  readonly #due = new Map<string, number>();
+  /** Wills of clients that are gone, by client id. */
+  readonly #due = new Map<string, Due>();
 
   constructor(options: {
     readonly state: StateStore;
@@ -40,7 +46,8 @@ export class Wills {
     for (const [key, value] of this.#state.entries(stateKey('will', ''))) {
       const { delaySeconds } = value as WillMessage;
       const clientId = stateKeyParts(key)[1] as string;
-      this.#due.set(clientId, now + Math.max(GRACE_AFTER_RESTART_MS, delaySeconds * 1000));
+      const atMs = now + Math.max(GRACE_AFTER_RESTART_MS, delaySeconds * 1000);
+      this.#due.set(clientId, { atMs, afterRestart: true });
     }
   }
 
@@ -67,7 +74,8 @@ export class Wills {
       return;
     }
     const delayMs = Math.min(will.delaySeconds, session.expirySeconds) * 1000;
-    this.#due.set(session.clientId, this.#clock.monotonicMs() + delayMs);
+    const atMs = this.#clock.monotonicMs() + delayMs;
+    this.#due.set(session.clientId, { atMs, afterRestart: false });
   }
 
   /** Publishes the client's will now, if it has one. */
@@ -88,7 +96,12 @@ export class Wills {
 
   publishDue(): void {
     const now = this.#clock.monotonicMs();
-    for (const [clientId, dueMs] of [...this.#due]) if (dueMs <= now) this.publish(clientId);
+    for (const [clientId, { atMs }] of [...this.#due]) if (atMs <= now) this.publish(clientId);
+  }
+
+  /** A clean start ends the session, and with it the delay of its will [MQTT5 3.1.2.5]. */
+  sessionEnds(clientId: string): void {
+    if (this.#due.get(clientId)?.afterRestart === false) this.publish(clientId);
   }
 
   #stored(clientId: string): WillMessage | undefined {

@@ -318,6 +318,13 @@ function readListener(table: TableReader, shared: AuthConfig): ListenerConfig {
       'Take the key out: only a WebSocket has a path.',
     );
   }
+  if (!listener.anonymous && !hasAuthentication(auth, tlsConfig) && isLoopback(listen)) {
+    table.issues.error(
+      table.keyPath('anonymous'),
+      'is false, and there is nothing else by which a client could come in',
+      'Take the key out: passwords are not in this version yet.',
+    );
+  }
   const problem = openListenerProblem(listener);
   if (problem) table.issues.error(table.keyPath('listen'), problem.message, problem.remedy);
   return listener;

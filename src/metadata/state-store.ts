@@ -59,6 +59,7 @@ export class StateStore {
   readonly #tombstones = new Set<string>();
   #dirty = new Set<string>();
   #replaceAll = false;
+  #liveBytes = 0;
   /** What the checkpoint found at start covered: records up to there are in it, or gone. */
   #loaded = 0;
   /** Covered by the last durable checkpoint. */
@@ -171,6 +172,11 @@ export class StateStore {
     return false;
   }
 
+  /** About what the live control records take in the ring, which carries them on for ever. */
+  get liveBytes(): number {
+    return this.#liveBytes;
+  }
+
   /** The sequence up to which the last durable checkpoint holds every control record. */
   get coveredSequence(): number {
     return this.#covered;
@@ -215,6 +221,7 @@ export class StateStore {
   }
 
   #set(key: string, entry: Entry): void {
+    this.#liveBytes += bytesOf(key, entry) - bytesOf(key, this.#entries.get(key));
     this.#entries.set(key, entry);
     this.#tombstones.delete(key);
     if (entry.value.length > 0) return;
@@ -225,6 +232,7 @@ export class StateStore {
   }
 
   #forget(key: string): void {
+    this.#liveBytes -= bytesOf(key, this.#entries.get(key));
     this.#entries.delete(key);
     this.#tombstones.delete(key);
     this.#markDirty(key);
@@ -299,6 +307,15 @@ export class StateStore {
 /** The removal of a derived value matters to the replay alone: once covered, its absence says it. */
 function isKept(entry: Entry): boolean {
   return entry.value.length > 0 || entry.offset !== DERIVED;
+}
+
+/** What a carried record costs beside key and value: its own offset, sequence and time. */
+const RECORD_OVERHEAD_BYTES = 32;
+
+/** Derived values are in no record of their own. */
+function bytesOf(key: string, entry: Entry | undefined): number {
+  if (entry === undefined || entry.offset === DERIVED) return 0;
+  return key.length + entry.value.length + RECORD_OVERHEAD_BYTES;
 }
 
 /** In the checkpoint: offset (f64), sequence (f64), value. */

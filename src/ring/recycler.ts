@@ -36,9 +36,15 @@ export class Recycler {
   /** Its survivors are durable elsewhere already: another try must not carry them twice. */
   #carriedFrom: Segment | undefined;
   #retryTimer: Timer | undefined;
+  #failure: Error | undefined;
 
   constructor(options: RecyclerOptions) {
     this.#options = options;
+  }
+
+  /** Why the last try to let a segment go failed; undefined once one has been let go. */
+  get failure(): Error | undefined {
+    return this.#failure;
   }
 
   /** Starts recycling where too few slots are free; cheap to call often. */
@@ -76,6 +82,7 @@ export class Recycler {
       } catch (error) {
         if (!(error instanceof CisternError)) throw error;
         state.logger.error('ring.recycle_failed', { slot: segment.slot, error: error.message });
+        this.#failure = error;
         this.#retryLater();
         return;
       }
@@ -100,6 +107,7 @@ export class Recycler {
     }
     await evacuator.checkpoint(segment.lastSequence);
     state.checkpointSequence = Math.max(state.checkpointSequence, segment.lastSequence);
+    this.#failure = undefined;
     this.#free(segment);
   }
 

@@ -159,7 +159,13 @@ class OpenRing implements Ring {
   }
 
   get failed(): boolean {
-    return this.#committer.failure !== undefined;
+    return this.#failure !== undefined;
+  }
+
+  /** A device that refuses, or a ring that is full and cannot let go of anything (its checkpoint fails). */
+  get #failure(): Error | undefined {
+    if (this.#committer.failure !== undefined) return this.#committer.failure;
+    return this.accepting ? undefined : this.#recycler?.failure;
   }
 
   onAccepting(fn: () => void): void {
@@ -216,7 +222,7 @@ class OpenRing implements Ring {
       epoch: this.#state.epoch,
       retiredSlots: slots.retired.length,
       pendingBytes: this.#appender.pendingBytes,
-      failure: this.#committer.failure,
+      failure: this.#failure,
     };
   }
 

@@ -249,7 +249,10 @@ export interface Ring {
   /** False while too much waits for the device; `onAccepting` is called once when it is true again. */
   readonly accepting: boolean;
   onAccepting(fn: () => void): void;
-  /** True while the device cannot be written: what is pending is kept, and nothing is acknowledged. */
+  /**
+   * True while the device cannot be written, or the ring is full and can let nothing go because its
+   * checkpoint fails: what is pending is kept, and nothing is acknowledged.
+   */
   readonly failed: boolean;
   /** Calls `waiter.onDurable` once all that was appended so far is durable; in the same turn if it is already. */
   whenDurable(waiter: DurabilityWaiter): void;

@@ -31,6 +31,7 @@ const WINDOW_RECORDS_MAX = { 4: 100, 5: 1000 } as const;
 const RECEIVE_MAXIMUM_DEFAULT = 65_535;
 /** MQTT.js gives up on its own after 30 s; the forwarder is sooner, so this is a last resort. */
 const CONNECT_TIMEOUT_MS = 60_000;
+const DEFAULT_PORT = 1883;
 
 /** What a negative ack of 5.0 (section 2.4) means. Whatever is not listed is the destination's. */
 const POISON_REASONS: ReadonlySet<number> = new Set([0x90, 0x95, 0x99]);
@@ -91,7 +92,7 @@ export class MqttSink implements Sink {
     const { config, clientId, credentials } = this.#options;
     const { username, password } = await credentials();
     if (signal.aborted) throw givenUp(config.url);
-    const client = connect(config.url, connectOptions(config, clientId, username, password));
+    const client = connect(connectOptions(config, clientId, username, password));
     return new Promise((resolve, reject) => {
       const link = new MqttLink(client, this.#options, this.#template, listener, {
         onUp: () => resolve(link),
@@ -108,8 +109,13 @@ function connectOptions(
   username: string | undefined,
   password: string | undefined,
 ): IClientOptions {
+  // Handed over in parts: MQTT.js would take a URL apart with an API that Node warns of.
+  const { hostname, port } = new URL(config.url);
   // The ring is the queue and the forwarder retries: everything of that kind in MQTT.js is off.
   return {
+    protocol: 'mqtt',
+    host: hostname.replace(/^\[|\]$/g, ''),
+    port: port === '' ? DEFAULT_PORT : Number(port),
     protocolVersion: config.version,
     clientId,
     clean: true,

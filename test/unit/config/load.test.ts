@@ -90,8 +90,13 @@ describe('with a file', () => {
   test('anonymous beyond loopback is what the file says', async () => {
     const { config } = await load('[[listener]]\nlisten = "0.0.0.0:1883"\nanonymous = true');
     expect(config.listeners[0]?.anonymous).toBe(true);
-    const closed = await load('[[listener]]\nlisten = "127.0.0.1:1883"\nanonymous = false');
-    expect(closed.config.listeners[0]?.anonymous).toBe(false);
+  });
+
+  test('a listener that nobody could use is an error, not silently open', async () => {
+    const toml = '[[listener]]\nlisten = "127.0.0.1:1883"\nanonymous = false';
+    expect(await errorsOf(toml)).toEqual([
+      expect.stringContaining('listener[0].anonymous: is false, and there is nothing else'),
+    ]);
   });
 });
 
