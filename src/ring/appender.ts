@@ -24,6 +24,12 @@ export const SLOTS_TO_OPEN = SLOTS_FOR_START + 1;
 /** Carrying frees more than it takes, so it may have the last one. */
 const SLOTS_TO_CARRY = 1;
 
+/**
+ * A segment with so many topics is left early, where slots are at hand: each is in memory while the
+ * segment is written, and well-compressed ones would add up to hundreds of MiB.
+ */
+const MAX_SOURCES_A_SEGMENT = 32_768;
+
 interface RoomOptions {
   /** How many slots must be free for a segment to be opened. */
   readonly minSlots: number;
@@ -341,6 +347,8 @@ export class Appender {
     firstSequence: number,
     clock: EventTime | undefined,
   ): BatchWriter | undefined {
+    const isCrowded = active.detail.sources.length >= MAX_SOURCES_A_SEGMENT;
+    if (isCrowded && this.#state.slots.inHand >= SLOTS_TO_OPEN) return undefined;
     const end = this.#state.identity.segmentSizeBytes - this.#summaryReserve(active);
     const left = Math.floor((end - active.position) / PAGE_BYTES) * PAGE_BYTES;
     if (left < PAGE_BYTES) return undefined;
