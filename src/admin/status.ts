@@ -1,6 +1,5 @@
 /**
- * The answer of `GET /api/v1/status`, exactly as DESIGN section 14 fixes it: other programs rely on
- * these names. Counters start at 0 with the process unless their comment says otherwise.
+ * The answer of `GET /api/v1/status`: a contract, since other programs rely on these names. Counters start at 0 with the process unless their comment says otherwise.
  */
 export interface Status {
   readonly node: NodeStatus;

@@ -2,7 +2,7 @@ import { stateKey } from '../metadata/state-codec.ts';
 import type { Environment } from './environment.ts';
 import type { Storage } from './storage.ts';
 
-/** Who this gateway is to an upstream (DESIGN section 10). */
+/** Who this gateway is to an upstream. */
 export interface Identity {
   readonly nodeId: string;
   /** 64 random bits, as hexadecimal. With the node's id it names one life of one ring. */

@@ -28,7 +28,7 @@ export class ChunkPool {
 
 /**
  * What one connection has to say, gathered over an event-loop turn and handed to the socket in one
- * write: a system call a turn, not a packet, is most of what makes this broker fast (DESIGN section 11).
+ * write: a system call a turn, not a packet, is most of what makes this broker fast.
  */
 export class Output {
   readonly #socket: Socket;

@@ -340,5 +340,5 @@ export class SessionRegistry implements SessionJournal {
   }
 }
 
-/** DESIGN section 7: a dirty cursor forces a record of its own after 5 s or this many moves. */
+/** A dirty cursor forces a record of its own after 5 s or this many moves. */
 const MAX_UNSAVED_MOVES = 10_000;

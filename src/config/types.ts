@@ -1,7 +1,7 @@
 /**
- * The effective configuration: DESIGN section 14 with every default filled in and every unit
- * resolved. Sizes are bytes, durations milliseconds. Nothing here is optional because a key was
- * left out; `undefined` means that the feature is off.
+ * The effective configuration: every key with its default filled in and every unit resolved. Sizes
+ * are bytes, durations milliseconds. Nothing here is optional because a key was left out;
+ * `undefined` means that the feature is off.
  */
 export interface Config {
   /** The file it was read from; undefined where there is none. */

@@ -8,7 +8,7 @@ export interface CommitProposal {
 
 /**
  * Decides how long the open batch waits before it is committed. The one place where the wear budget
- * of DESIGN section 6 has its say; a batch is never held back longer than `maxCommitWindowMs`.
+ * has its say; a batch is never held back longer than `maxCommitWindowMs`.
  */
 export interface CommitGovernor {
   /** Milliseconds to wait still; 0 commits now. Only asked while no batch is in flight. */

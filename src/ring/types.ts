@@ -66,7 +66,7 @@ export interface AppendRequest {
   readonly time?: EventTime;
 }
 
-/** When a record was appended. Untrusted wall clocks are corrected later (DESIGN section 9). */
+/** When a record was appended. Untrusted wall clocks are corrected later. */
 export interface EventTime {
   readonly wallMs: number;
   readonly monotonicMs: number;

@@ -1,7 +1,7 @@
 export type UplinkState = 'connected' | 'backoff' | 'stalled' | 'paused' | 'disabled';
 
 /**
- * An uplink in the status document (DESIGN section 14). Counted from where this process began,
+ * An uplink in the status document. Counted from where this process began,
  * `appendedRecords = acknowledgedRecords + backlogRecords + lappedRecords + deadLettered +
  * expiredRecords` in every snapshot.
  */
