@@ -1,3 +1,4 @@
+import { toHex } from '../base/hex.ts';
 import { stateKey } from '../metadata/state-codec.ts';
 import type { Environment } from './environment.ts';
 import type { Storage } from './storage.ts';
@@ -33,8 +34,8 @@ export async function takeIdentity(
   const isUncertain = ring.recovery.tailUncertain || tailLost;
   const keepsLineage = stored !== undefined && !isCloned && !isUncertain;
   const identity: Identity = {
-    nodeId: configuredId ?? stored?.nodeId ?? `cistern-${hex(random.bytes(4))}`,
-    lineage: keepsLineage ? stored.lineage : hex(random.bytes(LINEAGE_BYTES)),
+    nodeId: configuredId ?? stored?.nodeId ?? `cistern-${toHex(random.bytes(4))}`,
+    lineage: keepsLineage ? stored.lineage : toHex(random.bytes(LINEAGE_BYTES)),
   };
   const isSame = stored?.nodeId === identity.nodeId && stored.lineage === identity.lineage;
   if (!isSame || isCloned) {
@@ -45,8 +46,4 @@ export async function takeIdentity(
     state.put(key, { ...identity, machineId } satisfies StoredIdentity);
   }
   return identity;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
 }

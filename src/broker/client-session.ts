@@ -122,10 +122,6 @@ export class ClientSession {
     this.#maxWaiting = options.maxWaiting;
   }
 
-  get catchingUp(): boolean {
-    return this.#catchingUp;
-  }
-
   get waiting(): number {
     return this.#waiting.length - this.#waitingHead;
   }

@@ -9,7 +9,7 @@ import type { ClientIdentity } from './authorizer.ts';
 import type { WillMessage } from './client-session.ts';
 import type { Connection } from './connection.ts';
 import type { BrokerLimits } from './limits.ts';
-import type { SessionRegistry } from './session-registry.ts';
+import { NEVER_EXPIRES, type SessionRegistry } from './session-registry.ts';
 import type { Wills } from './wills.ts';
 
 /** 3.1.1 return codes of CONNACK, table 3.1. */
@@ -17,7 +17,6 @@ const RETURN_IDENTIFIER_REJECTED = 2;
 const RETURN_SERVER_UNAVAILABLE = 3;
 const RETURN_BAD_CREDENTIALS = 4;
 const RETURN_NOT_AUTHORIZED = 5;
-const NEVER_EXPIRES = 0xffff_ffff;
 
 export interface ConnectContext {
   readonly registry: SessionRegistry;

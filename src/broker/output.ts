@@ -37,7 +37,6 @@ export class Output {
   #chunk: Buffer | undefined;
   #used = 0;
   #queued = 0;
-  #sentBytes = 0;
 
   /** `onDirty` is called once a turn, when the first byte is written; it must see to `flush`. */
   constructor(socket: Socket, pool: ChunkPool, onDirty: (output: Output) => void) {
@@ -49,11 +48,6 @@ export class Output {
   /** Bytes that the peer has not taken yet, those of this turn included. */
   get queuedBytes(): number {
     return this.#queued + this.#used;
-  }
-
-  /** Bytes handed to the socket over the connection's life. */
-  get sentBytes(): number {
-    return this.#sentBytes;
   }
 
   /**
@@ -90,7 +84,6 @@ export class Output {
     const used = this.#used;
     this.#chunk = undefined;
     this.#used = 0;
-    this.#sentBytes += used;
     this.#queued = this.#socket.write(chunk.subarray(0, used), () => this.#pool.give(chunk));
   }
 

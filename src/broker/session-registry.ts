@@ -13,7 +13,7 @@ import type { SubscriptionTree } from './subscription-tree.ts';
 import type { TopicTable } from './topics.ts';
 
 /** MQTT5 3.1.2.11.2: a session with this expiry never ends. */
-const NEVER_EXPIRES = 0xffff_ffff;
+export const NEVER_EXPIRES = 0xffff_ffff;
 
 interface StoredSession {
   readonly expirySeconds: number;

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts';
+import { toHex } from '../base/hex.ts';
 import { CisternError } from '../base/errors.ts';
 import { type Appender, SLOTS_TO_OPEN } from './appender.ts';
 import type { Committer } from './commit.ts';
@@ -258,8 +259,4 @@ function notAccepting(): CisternError {
       remedy: 'Wait until it accepts again.',
     },
   );
-}
-
-function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
 }

@@ -9,10 +9,6 @@ export class Receipts {
     for (const packetId of open) this.#open.add(packetId);
   }
 
-  get size(): number {
-    return this.#open.size;
-  }
-
   /** The identifiers that wait for their PUBREL. */
   open(): IterableIterator<number> {
     return this.#open.values();

@@ -1,3 +1,4 @@
+import { toHex } from '../../base/hex.ts';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CisternError } from '../../base/errors.ts';
@@ -144,7 +145,7 @@ async function streamsById(options: InspectOptions): Promise<ReadonlyMap<number,
 function recordText(record: RecordView, stream: string): string {
   const time = formatIsoTime(record.time.wallMs);
   const text = readText(record.payload);
-  const payload = text === undefined ? `0x${hex(record.payload)}` : JSON.stringify(text);
+  const payload = text === undefined ? `0x${toHex(record.payload)}` : JSON.stringify(text);
   return `${stream} ${record.partitionId}/${record.offset} ${time} ${record.topic} ${payload}`;
 }
 
@@ -164,7 +165,7 @@ function recordJson(record: RecordView, stream: string): string {
     topic,
     origin,
     ...(message && { qos: message.qos, retain: message.retain }),
-    ...(text === undefined ? { payloadHex: hex(payload) } : { payload: text }),
+    ...(text === undefined ? { payloadHex: toHex(payload) } : { payload: text }),
   });
 }
 
@@ -172,8 +173,4 @@ function recordJson(record: RecordView, stream: string): string {
 function readText(payload: Uint8Array): string | undefined {
   const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(payload);
   return text.includes('\ufffd') ? undefined : text;
-}
-
-function hex(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('hex');
 }
