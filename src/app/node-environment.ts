@@ -4,7 +4,7 @@ import { CisternError } from '../base/errors.ts';
 import { openLmdbCheckpoint } from '../metadata/lmdb-checkpoint.ts';
 import type { Logger } from '../platform/logger.ts';
 import { createNodeClock } from '../platform/node/clock.ts';
-import { nodeCompressor, nodeCrc32 } from '../platform/node/compression.ts';
+import { createNodeCompressor, nodeCrc32 } from '../platform/node/compression.ts';
 import { createNodeHttp } from '../platform/node/http.ts';
 import { acquireDataLock } from '../platform/node/lock.ts';
 import { createNodeNetwork } from '../platform/node/network.ts';
@@ -28,7 +28,7 @@ export function createNodeEnvironment(options: {
     network: createNodeNetwork(),
     http: createNodeHttp(),
     crc32: nodeCrc32,
-    compressor: nodeCompressor,
+    compressor: createNodeCompressor(),
     lockData: acquireDataLock,
     async openVolume(dataPath, name) {
       const path = join(dataPath, name);

@@ -87,6 +87,7 @@ export class BatchWriter {
   stamp = 0;
 
   readonly #buffer: Uint8Array;
+  #packed: Uint8Array = empty;
   readonly #definitions = new ByteWriter(1024);
   readonly #variable = new ByteWriter(256);
   #position = HEADROOM_BYTES;
@@ -268,15 +269,23 @@ export class BatchWriter {
     const prefix = options.segmentHeader?.length ?? 0;
     const total = prefix + toPages(headerLength + stored.length);
     const start = bodyStart - headerLength - prefix;
-    const target = isPacked ? new Uint8Array(total) : this.#buffer.subarray(start, start + total);
+    const target = isPacked
+      ? this.#roomForPacked(total)
+      : this.#buffer.subarray(start, start + total);
     if (options.segmentHeader !== undefined) target.set(options.segmentHeader, 0);
     if (isPacked) target.set(packed, prefix + headerLength);
-    else target.fill(0, prefix + headerLength + stored.length);
+    target.fill(0, prefix + headerLength + stored.length);
     const batch = target.subarray(prefix);
     batch.set(this.#variable.written(), BATCH_FIXED_BYTES);
     const headerCrc = sealBatchHeader(batch, unsealed, options.crc32, options.seed);
     this.header = { ...unsealed, headerCrc };
     this.sealed = target;
+  }
+
+  // The unpacked body stays where it is, for readers in memory.
+  #roomForPacked(bytes: number): Uint8Array {
+    if (this.#packed.length < bytes) this.#packed = new Uint8Array(2 * bytes);
+    return this.#packed.subarray(0, bytes);
   }
 
   #freshRuns(): FreshRun[] {

@@ -1,4 +1,11 @@
-import { constants, crc32, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import {
+  constants,
+  crc32,
+  createZstdCompress,
+  zstdCompressSync,
+  zstdDecompressSync,
+} from 'node:zlib';
+import { assert } from '../../base/assert.ts';
 import { CisternError } from '../../base/errors.ts';
 import type { Compressor, Crc32 } from '../compression.ts';
 
@@ -8,16 +15,74 @@ export const nodeCrc32: Crc32 = (data, seed) => crc32(data, seed);
 // Level 1: on a Raspberry Pi the higher levels cost more time than the saved page of flash.
 const compressOptions = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
 
+/** Holds nothing: for tools and for where compression is rare. */
 export const nodeCompressor: Compressor = {
-  compress(data) {
-    return zstdCompressSync(data, compressOptions);
-  },
-
-  decompress(data, maxBytes) {
-    try {
-      return zstdDecompressSync(data, { maxOutputLength: maxBytes });
-    } catch (cause) {
-      throw new CisternError('RING_DAMAGED', 'A compressed batch cannot be unpacked.', { cause });
-    }
-  },
+  compress: (data) => zstdCompressSync(data, compressOptions),
+  decompress,
 };
+
+/**
+ * Compresses in one context that is made once: of the 35 µs that `zstdCompressSync` takes for a batch
+ * of 7 KB, 25 to 29 go into making and freeing its own, and the peer's ack waits for them. Node has
+ * no public way to do this synchronously, so this uses the handle behind its stream; where a Node
+ * version has it no more, the public function does the work.
+ */
+export function createNodeCompressor(): Compressor {
+  const stream: unknown = createZstdCompress(compressOptions);
+  if (!isSyncStream(stream)) return nodeCompressor;
+  const { _handle: handle, _writeState: left } = stream;
+  let target = Buffer.allocUnsafeSlow(64 * 1024);
+  return {
+    compress(data) {
+      const bound = compressBound(data.length);
+      if (target.length < bound) target = Buffer.allocUnsafeSlow(bound);
+      const { ZSTD_e_end } = constants;
+      handle.writeSync(ZSTD_e_end, data, 0, data.length, target, 0, target.length);
+      // With room for the worst case a frame is always ended by one call.
+      assert(left[INPUT_LEFT] === 0, 'zstd left input behind');
+      return target.subarray(0, target.length - (left[OUTPUT_LEFT] ?? 0));
+    },
+    decompress,
+  };
+}
+
+function decompress(data: Uint8Array, maxBytes: number): Uint8Array {
+  try {
+    return zstdDecompressSync(data, { maxOutputLength: maxBytes });
+  } catch (cause) {
+    throw new CisternError('RING_DAMAGED', 'A compressed batch cannot be unpacked.', { cause });
+  }
+}
+
+/** `ZSTD_COMPRESSBOUND` of zstd.h, with room to spare. */
+function compressBound(bytes: number): number {
+  return bytes + (bytes >> 7) + 1024;
+}
+
+/** Places in `_writeState`. */
+const OUTPUT_LEFT = 0;
+const INPUT_LEFT = 1;
+
+/** What lib/zlib.js of Node 22 to 24 keeps behind a stream. */
+interface SyncStream {
+  readonly _handle: {
+    writeSync(
+      flush: number,
+      input: Uint8Array,
+      inputOffset: number,
+      inputLength: number,
+      output: Uint8Array,
+      outputOffset: number,
+      outputLength: number,
+    ): void;
+  };
+  readonly _writeState: Uint32Array;
+}
+
+function isSyncStream(stream: unknown): stream is SyncStream {
+  if (typeof stream !== 'object' || stream === null) return false;
+  if (!('_handle' in stream && '_writeState' in stream)) return false;
+  const { _handle: handle, _writeState: state } = stream;
+  const canWrite = typeof handle === 'object' && handle !== null && 'writeSync' in handle;
+  return canWrite && typeof handle.writeSync === 'function' && state instanceof Uint32Array;
+}
