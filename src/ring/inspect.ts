@@ -1,19 +1,23 @@
 import { CisternError } from '../base/errors.ts';
 import type { Compressor, Crc32 } from '../platform/compression.ts';
 import type { Volume } from '../platform/volume.ts';
+import { claimedEpoch, looksLikeBatch } from './batch-header.ts';
 import { decodeRecords, type SourceNames, unpackBody } from './batch-reader.ts';
-import { isZero, segmentSeed } from './format.ts';
+import { isZero, PAGE_BYTES, segmentSeed } from './format.ts';
 import { decodeSegmentHeader, type SegmentHeader } from './segment-header.ts';
 import { slotName, slotOfName } from './slot-files.ts';
 import type { RecordView } from './types.ts';
-import { type Walk, walkBatches } from './walk.ts';
+import { type BadPages, type Walk, walkBatches } from './walk.ts';
 
 export interface InspectedSegment {
   readonly slot: number;
-  /** 0 where its header cannot be read. */
+  /** 0 where its header cannot be read; of a lost one that of the segment that should be there. */
   readonly epoch: number;
-  /** `live` by the newest header's table; `free` is an older lap or zeros; `damaged` has no header. */
-  readonly state: 'live' | 'free' | 'damaged';
+  /**
+   * `live` by the newest header's table; `lost` is one of that table which is not in its slot;
+   * `free` is an older lap or zeros; `damaged` has no header.
+   */
+  readonly state: 'live' | 'lost' | 'free' | 'damaged';
   readonly batches: number;
   readonly records: number;
   /** From the start of the slot to the end of the last sound batch. */
@@ -27,6 +31,8 @@ export interface InspectedSegment {
   }[];
   /** One sentence for each thing that is wrong. */
   readonly damage: readonly string[];
+  /** One sentence for each commit that a power cut or a kill cut short: to be expected, no loss. */
+  readonly cutShort: readonly string[];
 }
 
 export interface InspectOptions {
@@ -34,6 +40,9 @@ export interface InspectOptions {
   readonly crc32: Crc32;
   readonly compressor: Compressor;
 }
+
+const OPENING_CUT_SHORT =
+  'Its header cannot be read, as where a power cut came while the slot was opened: it held nothing yet.';
 
 interface ReadSegment {
   readonly slot: number;
@@ -44,15 +53,24 @@ interface ReadSegment {
 
 /**
  * Looks at every slot of a ring without writing anything, in the order of the slots: what
- * `cistern log inspect` and `log verify` print. Every CRC is checked. The ring may be in use.
+ * `cistern log inspect` and `log verify` print. Every CRC is checked, and whether each segment that
+ * the newest header calls live is there. The ring may be in use; what is written meanwhile may look
+ * damaged.
  */
 export async function* inspectRing(options: InspectOptions): AsyncGenerator<InspectedSegment> {
   const slots = await slotsOf(options.volume);
   const newest = await newestHeader(options, slots);
   const ends = await endsOf(options, slots, newest);
-  for (const slot of slots) {
-    const segment = await readSegment(options, slot);
-    yield describeSegment(segment, newest, ends, options);
+  const there = new Set(slots);
+  // Once the ring is made its files stay for good, so one that is missing was taken away.
+  const count = Math.max(newest?.slotCount ?? 0, (slots.at(-1) ?? -1) + 1);
+  for (let slot = 0; slot < count; slot++) {
+    if (there.has(slot)) {
+      const segment = await readSegment(options, slot);
+      yield describeSegment(segment, newest, ends, options);
+    } else if (newest !== undefined && slot < newest.slotCount) {
+      yield describeMissing(slot, newest);
+    }
   }
 }
 
@@ -113,7 +131,10 @@ async function readSegment({ volume, crc32 }: InspectOptions, slot: number): Pro
     const bytes = new Uint8Array(await file.size());
     await file.read(0, bytes);
     const read = decodeSegmentHeader(bytes, crc32);
-    if (read.kind !== 'valid') return { slot, bytes, header: undefined, startOffset: 0 };
+    // The header of another slot is a copy that somebody made: a start takes it for damage too.
+    if (read.kind !== 'valid' || read.header.slot !== slot) {
+      return { slot, bytes, header: undefined, startOffset: 0 };
+    }
     return { slot, bytes, header: read.header, startOffset: read.lengthBytes };
   } finally {
     await file.close();
@@ -137,26 +158,26 @@ function describeSegment(
   ends: ReadonlyMap<number, number>,
   options: InspectOptions,
 ): InspectedSegment {
-  const { slot, header, bytes } = segment;
+  const { slot, header } = segment;
   const walk = walkOf(segment, ends, options);
-  const isLive =
-    newest?.live.some((entry) => entry.slot === slot && entry.epoch === header?.epoch) ?? false;
-  const damage: string[] = [];
-  if (header === undefined && !isZero(bytes.subarray(0, 4096))) {
-    damage.push('The segment header cannot be read.');
+  const tabledEpoch = epochInTable(slot, newest);
+  const isLive = tabledEpoch !== undefined && header?.epoch === tabledEpoch;
+  const { damage, isLost } = faultsOf(segment, newest);
+  const cutShort: string[] = [];
+  if (header === undefined && !isBlank(segment)) {
+    if (tabledEpoch === undefined && !holdsNewer(segment, newest)) cutShort.push(OPENING_CUT_SHORT);
+    else damage.push('The segment header cannot be read.');
   }
-  for (const { position, lengthBytes } of isLive ? walk.damaged : []) {
-    damage.push(`${lengthBytes} bytes from ${position} on are damaged.`);
+  if (isLive) {
+    const end = ends.get(tabledEpoch);
+    damage.push(...damageIn(walk, end));
+    if (end === undefined) cutShort.push(...walk.torn.map(cutShortSentence));
   }
-  const isSealed = header !== undefined && ends.has(header.epoch);
-  for (const { position, lengthBytes } of isLive ? walk.torn : []) {
-    const what = isSealed ? 'are damaged' : 'are a commit that was cut short';
-    damage.push(`${lengthBytes} bytes from ${position} on ${what}.`);
-  }
+  const isUnreadable = damage.length > 0 && header === undefined;
   return {
     slot,
-    epoch: header?.epoch ?? 0,
-    state: damage.length > 0 && header === undefined ? 'damaged' : isLive ? 'live' : 'free',
+    epoch: (isLost ? tabledEpoch : header?.epoch) ?? 0,
+    state: isLost ? 'lost' : isLive ? 'live' : isUnreadable ? 'damaged' : 'free',
     batches: walk.batches.filter(({ sound }) => sound).length,
     records: walk.batches.reduce(
       (sum, { header: batch, sound }) => sum + (sound ? batch.count : 0),
@@ -165,7 +186,99 @@ function describeSegment(
     usedBytes: walk.endOffset,
     partitions: partitionsIn(walk, newest ?? header),
     damage,
+    cutShort,
   };
+}
+
+function isBlank({ bytes }: ReadSegment): boolean {
+  return isZero(bytes.subarray(0, PAGE_BYTES));
+}
+
+/**
+ * Whether a slot that the newest header does not count as live had a newer segment all the same. One
+ * batch of it proves nothing: it is written together with the header, so a cut may have spared it
+ * alone, and nobody was told that it is durable.
+ */
+function holdsNewer({ bytes }: ReadSegment, newest: SegmentHeader | undefined): boolean {
+  const knownEpoch = newest?.epoch ?? 0;
+  let newestEpoch = knownEpoch;
+  let batches = 0;
+  for (let at = 0; at + PAGE_BYTES <= bytes.length; at += PAGE_BYTES) {
+    if (!looksLikeBatch(bytes, at)) continue;
+    const epoch = claimedEpoch(bytes, at);
+    if (epoch > newestEpoch) batches = 0;
+    newestEpoch = Math.max(newestEpoch, epoch);
+    if (epoch === newestEpoch) batches++;
+  }
+  return newestEpoch > knownEpoch && batches > 1;
+}
+
+function describeMissing(slot: number, newest: SegmentHeader): InspectedSegment {
+  const epoch = epochInTable(slot, newest);
+  return {
+    slot,
+    epoch: epoch ?? 0,
+    state: epoch === undefined ? 'damaged' : 'lost',
+    batches: 0,
+    records: 0,
+    usedBytes: 0,
+    partitions: [],
+    damage: [
+      epoch === undefined
+        ? 'Its file is not there.'
+        : `The live segment of epoch ${epoch} is gone: its file is not there.`,
+    ],
+    cutShort: [],
+  };
+}
+
+function epochInTable(slot: number, newest: SegmentHeader | undefined): number | undefined {
+  return newest?.live.find((entry) => entry.slot === slot)?.epoch;
+}
+
+/** What is wrong with the slot as a whole, and whether a live segment is gone from it. */
+function faultsOf(
+  segment: ReadSegment,
+  newest: SegmentHeader | undefined,
+): { readonly damage: string[]; readonly isLost: boolean } {
+  const { slot, header, bytes } = segment;
+  const damage: string[] = [];
+  const tabledEpoch = epochInTable(slot, newest);
+  let isLost = false;
+  if (tabledEpoch !== undefined && header === undefined && isBlank(segment)) {
+    isLost = true;
+    damage.push(`The live segment of epoch ${tabledEpoch} is gone: its header is all zeros.`);
+  } else if (tabledEpoch !== undefined && header !== undefined && header.epoch !== tabledEpoch) {
+    isLost = true;
+    damage.push(
+      `The live segment of epoch ${tabledEpoch} is gone: its slot holds epoch ${header.epoch}.`,
+    );
+  }
+  // The slots behind these may be on their way to be made: the ring was told to grow.
+  const isOurs = newest !== undefined && slot < newest.slotCount;
+  if (isOurs && bytes.length < newest.segmentSizeBytes) {
+    damage.push(`Its file has ${bytes.length} of ${newest.segmentSizeBytes} bytes.`);
+  }
+  return { damage, isLost };
+}
+
+/** `end` is where the segment ends, as its successor says; undefined for the last one. */
+function damageIn(walk: Walk, end: number | undefined): string[] {
+  const bad = end === undefined ? walk.damaged : [...walk.damaged, ...walk.torn];
+  const damage = bad.map(
+    ({ position, lengthBytes }) => `${lengthBytes} bytes from ${position} on are damaged.`,
+  );
+  if (end !== undefined && walk.torn.length === 0 && walk.endOffset < end) {
+    damage.push(`${end - walk.endOffset} bytes from ${walk.endOffset} on are gone.`);
+  }
+  return damage;
+}
+
+function cutShortSentence({ position, lengthBytes }: BadPages): string {
+  return (
+    `${lengthBytes} bytes from ${position} on are a commit that was cut short, as by a power cut: ` +
+    'nothing in it was acknowledged.'
+  );
 }
 
 function partitionsIn(

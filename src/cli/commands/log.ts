@@ -31,11 +31,11 @@ export const logCommand: Command = {
     positionals: { min: 2, max: 2 },
     notes: [
       'inspect  a line for each segment: what it is, how full, and what is wrong with it\n' +
-        'verify   checks every checksum; ends with 4 where something is wrong\n' +
+        'verify   checks every checksum, and that no segment is missing; ends with 4 where something is\n' +
+        '         wrong. A commit that a power cut has cut short is not: it was not acknowledged\n' +
         'dump     every message in the ring, oldest segment first',
-      'DIR is the data directory. A gateway may be running on it, but then the newest commits may be\n' +
-        'seen half written. After a power cut "a commit that was cut short" at the end is to be expected:\n' +
-        'it was not acknowledged.',
+      'DIR is the data directory. A gateway may be running on it, but then what it writes meanwhile may\n' +
+        'look damaged: stop it for a verdict.',
     ],
     examples: [
       { command: 'cistern log inspect ./cistern-data', why: 'how full it is' },
@@ -88,7 +88,7 @@ async function inspect(options: InspectOptions, args: Arguments, io: CliIo): Pro
 }
 
 function describeSegment(segment: InspectedSegment): string {
-  const { slot, epoch, state, batches, records, usedBytes, partitions, damage } = segment;
+  const { slot, epoch, state, batches, records, usedBytes, partitions } = segment;
   const place = `slot ${String(slot).padStart(4)}  epoch ${String(epoch).padStart(6)}  ${state.padEnd(7)}`;
   const held = `${records} records in ${batches} batches, ${describeSize(usedBytes)}`;
   const lines = [
@@ -97,7 +97,8 @@ function describeSegment(segment: InspectedSegment): string {
       ({ id, stream, firstOffset, lastOffset, records: count }) =>
         `    ${stream} (partition id ${id}): ${count} records, offsets ${firstOffset} to ${lastOffset}`,
     ),
-    ...damage.map((sentence) => `    ! ${sentence}`),
+    ...segment.damage.map((sentence) => `    ! ${sentence}`),
+    ...segment.cutShort.map((sentence) => `    ${sentence}`),
   ];
   return `${lines.join('\n')}\n`;
 }
@@ -106,19 +107,30 @@ async function verify(options: InspectOptions, io: CliIo): Promise<ExitCode> {
   let segments = 0;
   let records = 0;
   let findings = 0;
+  let cutShort = 0;
   for await (const segment of inspectRing(options)) {
     if (segment.state === 'live') {
       segments++;
       records += segment.records;
     }
     findings += segment.damage.length;
-    for (const sentence of segment.damage) io.stdout.write(`slot ${segment.slot}: ${sentence}\n`);
+    cutShort += segment.cutShort.length;
+    for (const sentence of [...segment.damage, ...segment.cutShort]) {
+      io.stdout.write(`slot ${segment.slot}: ${sentence}\n`);
+    }
   }
-  const sum = `${records} records in ${segments} live segments`;
-  io.stdout.write(
-    findings === 0 ? `${sum}: every checksum is right.\n` : `${sum}, ${findings} findings.\n`,
-  );
+  const sum = `${plural(records, 'record')} in ${plural(segments, 'live segment')}`;
+  if (segments === 0) {
+    findings++;
+    io.stdout.write('No segment is live: the ring was never finished, or has lost everything.\n');
+  }
+  const verdict = `: every ${cutShort === 0 ? '' : 'other '}checksum is right.`;
+  io.stdout.write(`${sum}${findings === 0 ? verdict : `, ${plural(findings, 'finding')}.`}\n`);
   return findings === 0 ? ExitCode.ok : ExitCode.data;
+}
+
+function plural(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 async function dump(options: InspectOptions, args: Arguments, io: CliIo): Promise<ExitCode> {

@@ -142,7 +142,7 @@ test('log looks into the ring, and verify finds a byte that is wrong', async () 
   );
   expect(await run('verify', data)).toMatchObject({
     code: 0,
-    out: expect.stringMatching(/^\d+ records in 1 live segments: every checksum is right\.\n$/),
+    out: expect.stringMatching(/^\d+ records in 1 live segment: every checksum is right\.\n$/),
   });
 
   // The first page is the segment header; what follows it is the first batch.
@@ -154,6 +154,10 @@ test('log looks into the ring, and verify finds a byte that is wrong', async () 
     code: 4,
     out: expect.stringMatching(/^slot 0: \d+ bytes from 4096 on are damaged\.\n/),
   });
+  await rm(slot);
+  const gone = await run('verify', data);
+  expect(gone.code).toBe(4);
+  expect(gone.out).toMatch(/^No segment is live: .*\n0 records in 0 live segments, 1 finding\.\n$/);
 
   expect(await run('inspect', join(folder, 'nothing'))).toMatchObject({
     code: 4,
