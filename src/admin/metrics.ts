@@ -1,4 +1,5 @@
-import type { Status, UplinkState, UplinkStatus } from './status.ts';
+import type { UplinkState, UplinkStatus } from '../uplink/types.ts';
+import type { Status } from './status.ts';
 
 /** Prometheus text format 0.0.4. */
 export const METRICS_CONTENT_TYPE = 'text/plain; version=0.0.4; charset=utf-8';

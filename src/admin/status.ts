@@ -1,5 +1,8 @@
+import type { UplinkStatus } from '../uplink/types.ts';
+
 /**
- * The answer of `GET /api/v1/status`: a contract, since other programs rely on these names. Counters start at 0 with the process unless their comment says otherwise.
+ * The answer of `GET /api/v1/status`: a contract, since other programs rely on these names. Counters
+ * start at 0 with the process unless their comment says otherwise.
  */
 export interface Status {
   readonly node: NodeStatus;
@@ -93,32 +96,4 @@ export interface PartitionStatus {
   readonly tailOffset: number;
   readonly durableOffset: number;
   readonly bytes: number;
-}
-
-export type UplinkState = 'connected' | 'backoff' | 'stalled' | 'paused' | 'disabled';
-
-/**
- * Counted from the uplink's start offset, `appendedRecords = acknowledgedRecords + backlogRecords +
- * lappedRecords + deadLettered + expiredRecords` holds in every snapshot.
- */
-export interface UplinkStatus {
-  readonly name: string;
-  readonly type: string;
-  readonly state: UplinkState;
-  readonly backlogRecords: number;
-  readonly backlogBytes: number;
-  readonly oldestUnackedSeconds: number;
-  /** Records a second, smoothed. */
-  readonly sendRate: number;
-  /** Null while nothing is sent. */
-  readonly drainEtaSeconds: number | null;
-  readonly appendedRecords: number;
-  readonly acknowledgedRecords: number;
-  readonly sentRecords: number;
-  readonly retriedRecords: number;
-  readonly duplicatesAvoided: number;
-  readonly deadLettered: number;
-  readonly lappedRecords: number;
-  readonly expiredRecords: number;
-  readonly lastError: string | null;
 }

@@ -1,8 +1,9 @@
-import type { ListenerStatus, Status, StreamStatus, UplinkStatus } from '../admin/status.ts';
+import type { ListenerStatus, Status, StreamStatus } from '../admin/status.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/types.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Ring } from '../ring/types.ts';
+import type { UplinkStatus } from '../uplink/types.ts';
 import { Alarms, type Condition } from './alarms.ts';
 import type { Identity } from './identity.ts';
 import type { Storage } from './storage.ts';

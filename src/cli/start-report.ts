@@ -1,4 +1,4 @@
-import { isLoopback, splitAddress } from '../config/address.ts';
+import { isLoopback, splitAddress } from '../base/address.ts';
 import type { Config, UplinkConfig } from '../config/types.ts';
 import { describeSize } from '../config/units.ts';
 
@@ -41,7 +41,7 @@ function describeUplink({ name, streams, target }: UplinkConfig): string {
 function howToOpen({ config, listeners, isLocalOnly }: StartFacts): string[] {
   const [first] = listeners;
   if (!isLocalOnly || config.file !== undefined || first === undefined) return [];
-  const { port } = splitAddress(first.address);
+  const port = splitAddress(first.address)?.port ?? '';
   const listener = `[[listener]]\\nlisten = "0.0.0.0:${port}"\\nanonymous = true\\n`;
   return [
     '',

@@ -1,5 +1,6 @@
-import type { DropCounts, Status, UplinkStatus } from '../admin/status.ts';
+import type { DropCounts, Status } from '../admin/status.ts';
 import { describeSize } from '../config/units.ts';
+import type { UplinkStatus } from '../uplink/types.ts';
 
 /** The status on one screen, for people. */
 export function formatStatus(status: Status): string {

@@ -1,4 +1,4 @@
-import { isLoopback } from './address.ts';
+import { isLoopback } from '../base/address.ts';
 import {
   DAY_MS,
   DEFAULT_ADMIN_LISTEN,

@@ -12,7 +12,7 @@ import { PartitionCursor, type Settlement } from './partition-cursor.ts';
 import { PendingRecord } from './pending-record.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { SendOutcome, Sink, SinkLink, UplinkRecord } from './sink.ts';
-import type { UplinkStatus } from './status.ts';
+import type { UplinkStatus } from './types.ts';
 
 export interface ForwarderOptions {
   readonly name: string;

@@ -4,7 +4,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { Random } from '../platform/random.ts';
 import { Backoff, type BackoffLimits } from './backoff.ts';
 import type { LinkListener, SendOutcome, Sink, SinkLink, UplinkRecord } from './sink.ts';
-import type { UplinkState } from './status.ts';
+import type { UplinkState } from './types.ts';
 
 export interface LinkKeeperOptions {
   readonly sink: Sink;

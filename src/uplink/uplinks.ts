@@ -9,7 +9,7 @@ import type { CursorStore } from './cursor-store.ts';
 import { Forwarder } from './forwarder.ts';
 import type { Sink } from './sink.ts';
 import { type Credentials, MqttSink } from './sinks/mqtt.ts';
-import type { UplinkStatus } from './status.ts';
+import type { UplinkStatus } from './types.ts';
 
 export interface UplinksOptions {
   readonly uplinks: readonly UplinkConfig[];

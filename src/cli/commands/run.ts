@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { createNodeEnvironment } from '../../app/node-environment.ts';
 import { startCistern, type RunningCistern } from '../../app/start.ts';
-import { isLoopback } from '../../config/address.ts';
+import { isLoopback } from '../../base/address.ts';
 import { formatIssue } from '../../config/issue.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Config } from '../../config/types.ts';

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Status } from '../../admin/status.ts';
 import { CisternError } from '../../base/errors.ts';
-import { splitAddress } from '../../config/address.ts';
+import { isEveryHost, splitAddress } from '../../base/address.ts';
 import { DEFAULT_ADMIN_LISTEN } from '../../config/defaults.ts';
 import { loadConfig } from '../../config/load.ts';
 import { resolveSecret } from '../../config/secret.ts';
@@ -88,8 +88,8 @@ async function findTarget(args: Arguments, io: CliIo): Promise<Target> {
 
 /** A gateway that listens on every address is asked on this machine's own. */
 function reachable(listen: string): string {
-  const { host, port } = splitAddress(listen);
-  return ['', '0.0.0.0', '::'].includes(host) ? `127.0.0.1:${port}` : listen;
+  const { host, port } = splitAddress(listen) ?? { host: '', port: 0 };
+  return isEveryHost(host) ? `127.0.0.1:${port}` : listen;
 }
 
 async function render(args: Arguments, target: Target): Promise<string> {

@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import { CisternError } from '../../base/errors.ts';
 import type { Http, HttpRequest } from '../http.ts';
-import { splitAddress } from './network.ts';
+import { addressToListenOn } from './network.ts';
 import { findPortOwner } from './port-owner.ts';
 
 /** Bounds on what one who talks HTTP to us can hold, by count, bytes and time. */
@@ -37,7 +37,7 @@ export function createNodeHttp(): Http {
         },
       );
       server.maxConnections = MAX_CONNECTIONS;
-      const { host, port } = splitAddress(address);
+      const { host, port } = addressToListenOn(address);
       await listen(server, address, host, port);
       const bound = server.address();
       const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;

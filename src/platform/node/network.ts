@@ -1,4 +1,5 @@
 import { createServer, type Socket as NetSocket } from 'node:net';
+import { type Address, splitAddress } from '../../base/address.ts';
 import { CisternError } from '../../base/errors.ts';
 import type { Listener, Network, Socket } from '../network.ts';
 import { findPortOwner } from './port-owner.ts';
@@ -9,7 +10,7 @@ const GOODBYE_TIMEOUT_MS = 2_000;
 export function createNodeNetwork(): Network {
   return {
     async listen(address, onSocket) {
-      const { host, port } = splitAddress(address);
+      const { host, port } = addressToListenOn(address);
       const server = createServer({ noDelay: true, keepAlive: true }, (socket) =>
         onSocket(wrapSocket(socket)),
       );
@@ -31,16 +32,15 @@ export function createNodeNetwork(): Network {
   };
 }
 
-/** Accepts `host:port`, `[v6]:port` and `:port` (all addresses). */
-export function splitAddress(address: string): { host: string; port: number } {
-  const match = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(address);
-  const port = Number(match?.[3] ?? Number.NaN);
-  if (!match || port > 65535) {
+/** The parts of an address to listen on. Fails with LISTEN_FAILED where it is none. */
+export function addressToListenOn(address: string): Address {
+  const parts = splitAddress(address);
+  if (parts === undefined) {
     throw new CisternError('LISTEN_FAILED', `"${address}" is not an address`, {
       remedy: 'Write it as host:port, for example 127.0.0.1:1883.',
     });
   }
-  return { host: match[1] ?? (match[2] || '::'), port };
+  return parts;
 }
 
 async function listenError(

@@ -4,7 +4,7 @@ import { encodeMessageAttributes } from '../../../src/codec/stored-message.ts';
 import type { CursorStore } from '../../../src/uplink/cursor-store.ts';
 import { Forwarder, type ForwarderOptions } from '../../../src/uplink/forwarder.ts';
 import type { UplinkRecord } from '../../../src/uplink/sink.ts';
-import type { UplinkStatus } from '../../../src/uplink/status.ts';
+import type { UplinkStatus } from '../../../src/uplink/types.ts';
 import { MemoryLogger } from '../../support/memory-logger.ts';
 import { SimClock } from '../../support/sim-clock.ts';
 import { SimRandom } from '../../support/sim-random.ts';
