@@ -12,6 +12,7 @@ import type { Environment } from './environment.ts';
 import { takeIdentity, type Identity } from './identity.ts';
 import { StatusReport } from './status-report.ts';
 import { Storage } from './storage.ts';
+import { tryAddresses } from './try-addresses.ts';
 import { createCursorStore } from '../uplink/cursor-store.ts';
 import { createUplinks } from '../uplink/uplinks.ts';
 
@@ -27,7 +28,8 @@ export interface RunningCistern {
 
 /**
  * Starts everything, in order: data lock, ring, state, broker, uplinks, listeners, admin. What was
- * started is stopped in reverse order, also where a later step fails.
+ * started is stopped in reverse order, also where a later step fails. Addresses that cannot be
+ * listened on are found before anything is made.
  */
 export async function startCistern(
   config: Config,
@@ -59,6 +61,7 @@ async function startInOrder(
   stopAll: () => Promise<void>,
 ): Promise<RunningCistern> {
   const { clock, logger, random, version } = environment;
+  await tryAddresses(config, environment);
   const lock = await environment.lockData(config.storage.path);
   started.push(() => lock.release());
   const storage = await Storage.open(config, environment);

@@ -1,4 +1,4 @@
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,7 +60,8 @@ async function refusedStart(toml: string): Promise<Refusal & { readonly configPa
 async function configuration(parts: {
   readonly path: string;
   readonly size?: string;
-  readonly listen?: number;
+  readonly listener?: number;
+  readonly admin?: number;
   readonly more?: string;
 }): Promise<string> {
   const { path, size = '64MiB', more = '' } = parts;
@@ -68,9 +69,9 @@ async function configuration(parts: {
 path = "${path}"
 size = "${size}"
 [admin]
-listen = "127.0.0.1:${await freePort()}"
+listen = "127.0.0.1:${parts.admin ?? (await freePort())}"
 [[listener]]
-listen = "127.0.0.1:${parts.listen ?? (await freePort())}"
+listen = "127.0.0.1:${parts.listener ?? (await freePort())}"
 ${more}`;
 }
 
@@ -92,16 +93,21 @@ test('after kill -9 the data is free at once', async () => {
   expect(broker.isRunning).toBe(true);
 });
 
-test('a taken port: the error names the program that has it', async () => {
-  const holder: Mosquitto = await startMosquitto();
-  undo.push(() => holder.stop());
-  const toml = await configuration({ path: join(await folder(), 'data'), listen: holder.port });
-  const { exitCode, lines } = await refusedStart(toml);
-  expect(exitCode).toBe(OPERATING_ERROR);
-  expect(lines[0]).toMatch(/^PORT_IN_USE: /);
-  expect(lines[0]).toContain(`${holder.port}`);
-  expect(lines[0]).toContain(`mosquitto (pid ${holder.pid})`);
-});
+test.each(['listener', 'admin'])(
+  'a taken port of the %s: the error names the program that has it, and nothing is made',
+  async (which) => {
+    const holder: Mosquitto = await startMosquitto();
+    undo.push(() => holder.stop());
+    const data = join(await folder(), 'data');
+    const toml = await configuration({ path: data, [which]: holder.port });
+    const { exitCode, lines } = await refusedStart(toml);
+    expect(exitCode).toBe(OPERATING_ERROR);
+    expect(lines[0]).toMatch(/^PORT_IN_USE: /);
+    expect(lines[0]).toContain(`${holder.port}`);
+    expect(lines[0]).toContain(`mosquitto (pid ${holder.pid})`);
+    expect(existsSync(data)).toBe(false);
+  },
+);
 
 test('a bad configuration: every fault with file, line, key and remedy, and nothing is made', async () => {
   const data = join(await folder(), 'data');

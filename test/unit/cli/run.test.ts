@@ -1,10 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { cli } from '../../../src/cli/main.ts';
+import { freePort } from '../../support/free-port.ts';
 import { TestIo } from './test-io.ts';
 
 const MAIN = join(import.meta.dirname, '../../../src/main.ts');
@@ -111,6 +114,40 @@ test('SIGTERM while the ring is being made ends it at once, and the next start g
   expect(first.out()).not.toContain(' 100 %');
   const second = start();
   await address(second, 'mqtt');
+});
+
+test.each(['listener', 'admin'])(
+  'a taken port of the %s is told before anything is made',
+  async (which) => {
+    const holder = createServer();
+    await new Promise<void>((resolve) => void holder.listen(0, '127.0.0.1', resolve));
+    const { port } = holder.address() as AddressInfo;
+    const [admin, listener] = which === 'admin' ? [port, 0] : [0, port];
+    const lines = ['[admin]', `listen = "127.0.0.1:${admin}"`];
+    lines.push('[[listener]]', `listen = "127.0.0.1:${listener}"`);
+    await writeFile(join(folder, 'c.toml'), `${lines.join('\n')}\n`);
+    const gateway = start();
+    expect(await gateway.exit).toBe(1);
+    holder.close();
+    expect(gateway.err()).toContain(`PORT_IN_USE: 127.0.0.1:${port} is taken by node (pid `);
+    expect(gateway.out()).not.toContain('Making the ring');
+    expect(existsSync(join(folder, 'data'))).toBe(false);
+  },
+);
+
+test('who connects while the ring is being made is refused, and finds a whole broker later', async () => {
+  const port = await freePort();
+  const lines = ['[storage]', 'size = "192MiB"', '[admin]', 'listen = "127.0.0.1:0"'];
+  lines.push('[[listener]]', `listen = "127.0.0.1:${port}"`);
+  await writeFile(join(folder, 'c.toml'), `${lines.join('\n')}\n`);
+  const gateway = start();
+  await expect.poll(() => gateway.out(), { timeout: 10_000 }).toContain('Making the ring: 0 %');
+  const early = new TestIo();
+  const publish = ['pub', '-p', String(port), '-t', 'a', '-m', 'x', '-q', '1'];
+  expect(await cli(publish, early)).toBe(1);
+  expect(early.err).toContain('ECONNREFUSED');
+  await address(gateway, 'mqtt');
+  expect(await cli(publish, new TestIo())).toBe(0);
 });
 
 test('log looks into the ring, and verify finds a byte that is wrong', async () => {
