@@ -3,6 +3,7 @@ import type { ListenerStatus, Status } from '../admin/status.ts';
 import { admitAll, admitNobody } from '../broker/authorizer.ts';
 import { Broker } from '../broker/broker.ts';
 import type { BrokerLimits } from '../broker/limits.ts';
+import { RETAINED_SHARE, STATE_SHARE } from '../config/defaults.ts';
 import { resolveSecret } from '../config/secret.ts';
 import type { Config } from '../config/types.ts';
 import { assert } from '../base/assert.ts';
@@ -176,15 +177,11 @@ function listenerStatus(listener: BoundListener, broker: Broker): ListenerStatus
   return { ...listener, connections: broker.connectionsOf(listener.address) };
 }
 
-/**
- * What the ring carries on for ever must leave it room to turn: retained messages may take a quarter
- * of it at most, sessions and subscriptions an eighth, whatever the configured limits.
- */
 function limitsOf({ limits, storage }: Config): BrokerLimits {
   return {
     ...limits,
     receiveMaximum: Math.min(limits.inflight, 65_535),
-    retainedBytes: Math.min(limits.retainedBytes, storage.sizeBytes / 4),
-    stateBytes: storage.sizeBytes / 8,
+    retainedBytes: Math.min(limits.retainedBytes, storage.sizeBytes * RETAINED_SHARE),
+    stateBytes: storage.sizeBytes * STATE_SHARE,
   };
 }

@@ -20,6 +20,7 @@ import {
   anyBoolean,
   anyText,
   choice,
+  dataPath,
   duration,
   integer,
   plainName,
@@ -59,7 +60,7 @@ export function readStorage(table: TableReader): StorageConfig {
     defaults.maxCommitWindowMs,
   );
   const storage: StorageConfig = {
-    path: table.value('path', anyText, defaults.path),
+    path: table.value('path', dataPath, defaults.path),
     ...readRingSize(table),
     maxCommitWindowMs,
     onFailure: table.value('on_failure', choice(['refuse', 'memory']), defaults.onFailure),
@@ -260,19 +261,8 @@ function readPacketSize(table: TableReader, segmentSizeBytes: number): number {
 
 /** Without a `[[listener]]` there is one, on loopback. */
 export function readListeners(root: TableReader, auth: AuthConfig): ListenerConfig[] {
-  const listeners = root.tables('listener', MAX_LISTENERS).map((each) => readListener(each, auth));
-  const first = new Map<string, number>();
-  listeners.forEach(({ listen }, index) => {
-    const before = first.get(listen);
-    if (before === undefined || listen.endsWith(':0')) first.set(listen, index);
-    else {
-      root.issues.error(
-        `listener[${index}].listen`,
-        `${listen} is taken by listener[${before}]`,
-        'Give each listener an address of its own.',
-      );
-    }
-  });
+  const range = { min: 1, max: MAX_LISTENERS };
+  const listeners = root.tables('listener', range).map((each) => readListener(each, auth));
   if (listeners.length > 0 || root.has('listener')) return listeners;
   return [defaultListener(DEFAULT_LISTEN, auth)];
 }

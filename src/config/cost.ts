@@ -9,9 +9,9 @@ export interface ConfigCost {
   readonly ringBytes: number;
   readonly segments: number;
   readonly budgetBytesPerDay: number;
-  /** Commits of one page a second that the budget pays for ever. */
+  /** Commits of one page a second that the budget would pay for, day after day. */
   readonly pageCommitsPerSecond: number;
-  /** What one page every `max_commit_window` costs. */
+  /** What one page every `max_commit_window` would cost. */
   readonly windowBytesPerDay: number;
   readonly windowMs: number;
   readonly quotaSumBytes: number;
@@ -42,11 +42,13 @@ export function describeCost(cost: ConfigCost): string[] {
     cost.quotaSumBytes === 0
       ? 'no stream has a quota: all share the ring, and the oldest goes first'
       : `${describeSize(cost.quotaSumBytes)} of the ${describeSize(cost.quotaCapacityBytes)} ` +
-        'that quotas may use';
+        'that quotas may use (not kept to in this version: the ring as a whole drops its oldest)';
   return [
     `ring      ${describeSize(cost.ringBytes)} on flash, in ${cost.segments} segments, made at the first start`,
     `quotas    ${quotas}`,
-    `wear      a budget of ${describeSize(cost.budgetBytesPerDay)} a day is ${commits} one-page commits a second for ever`,
-    `          one page every ${window} (storage.max_commit_window) is ${describeSize(cost.windowBytesPerDay)} a day`,
+    'wear      the budget is not kept to in this version: what waits for an ack is written at once, what waits',
+    `          for none within ${window} (storage.max_commit_window), and the status counts the bytes`,
+    `          ${describeSize(cost.budgetBytesPerDay)} a day would be ${commits} one-page commits a second, the whole day;`,
+    `          one page every ${window} would be ${describeSize(cost.windowBytesPerDay)} a day`,
   ];
 }

@@ -14,13 +14,14 @@ import {
   duration,
   integer,
   listOf,
+  listOfSome,
   plainName,
   rate,
   size,
   streamKey,
   topicFilter,
 } from './parsers.ts';
-import type { TableReader } from './table-reader.ts';
+import type { IssueLog, TableReader } from './table-reader.ts';
 import { readTarget } from './target-sections.ts';
 import type { StreamConfig, UplinkConfig } from './types.ts';
 
@@ -29,17 +30,19 @@ const MAX_BYTES = Number.MAX_SAFE_INTEGER;
 
 /** Without a `[[stream]]` there is one, `default`, for every topic. */
 export function readStreams(root: TableReader): StreamConfig[] {
-  const streams = root.tables('stream', MAX_STREAMS).map(readStream);
+  const streams = root.tables('stream', { min: 1, max: MAX_STREAMS }).map(readStream);
   reportTwins(root, 'stream', streams);
   if (streams.length > 0 || root.has('stream')) return streams;
   return [{ ...STREAM_DEFAULTS, name: DEFAULT_STREAM_NAME, topics: ['#'] }];
 }
 
+const someTopics = listOfSome(topicFilter, 'Write topics = ["sensors/#"], or ["#"] for all.');
+
 function readStream(table: TableReader): StreamConfig {
   const defaults = STREAM_DEFAULTS;
   const stream: StreamConfig = {
     name: table.required('name', plainName, '', 'Write name = "telemetry", or what it is for.'),
-    topics: table.required('topics', listOf(topicFilter), [], 'Write topics = ["sensors/#"].'),
+    topics: table.required('topics', someTopics, [], 'Write topics = ["sensors/#"].'),
     exclude: table.value('exclude', listOf(topicFilter), defaults.exclude),
     minQos: table.value('min_qos', choice([0, 1, 2]), defaults.minQos),
     partitions: table.value(
@@ -63,7 +66,9 @@ function readStream(table: TableReader): StreamConfig {
 
 export function readUplinks(root: TableReader, streams: readonly StreamConfig[]): UplinkConfig[] {
   const names = streams.map((stream) => stream.name);
-  const uplinks = root.tables('uplink', MAX_UPLINKS).map((table) => readUplink(table, names));
+  const uplinks = root
+    .tables('uplink', { max: MAX_UPLINKS })
+    .map((table) => readUplink(table, names));
   reportTwins(root, 'uplink', uplinks);
   return uplinks;
 }
@@ -98,8 +103,13 @@ function readStreamNames(
   table: TableReader,
   known: readonly string[],
 ): readonly string[] | undefined {
-  const names = table.optional('streams', listOf(plainName));
+  const remedy = 'Name at least one, or take the key out: then it is all of them.';
+  const names = table.optional('streams', listOfSome(plainName, remedy));
   names?.forEach((name, index) => {
+    if (names.indexOf(name) < index) {
+      const twin = `${table.keyPath('streams')}[${index}]`;
+      table.issues.error(twin, `"${name}" is there twice`, 'Take one of the two out.');
+    }
     if (known.includes(name)) return;
     const near = nearest(name, known);
     table.issues.error(
@@ -147,6 +157,24 @@ function readDeadLetter(table: TableReader): UplinkConfig['deadLetter'] {
   };
   table.finish();
   return deadLetter;
+}
+
+/** One client id at one upstream: each would throw the other out, for ever [MQTT-3.1.4-3]. */
+export function reportTwinClients(uplinks: readonly UplinkConfig[], issues: IssueLog): void {
+  const seen = new Map<string, number>();
+  uplinks.forEach(({ target }, index) => {
+    if (target.type !== 'mqtt' || target.clientId === undefined) return;
+    const key = `${target.url} ${target.clientId}`;
+    const before = seen.get(key);
+    if (before === undefined) seen.set(key, index);
+    else {
+      issues.error(
+        `uplink[${index}].mqtt.client_id`,
+        `"${target.clientId}" is the client id of uplink[${before}] at the same upstream`,
+        'Give each its own, or take the key out: one is made from the node and the uplink.',
+      );
+    }
+  });
 }
 
 /** A name tells two of a kind apart on flash, in the status and upstream. */

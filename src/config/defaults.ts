@@ -38,6 +38,13 @@ export const MAX_STREAMS = 256;
 export const MAX_UPLINKS = 32;
 export const MAX_LISTENERS = 32;
 
+/**
+ * What the ring carries on for ever must leave it room to turn: retained messages may take this part
+ * of it at most, sessions and subscriptions that one, whatever the configured limits.
+ */
+export const RETAINED_SHARE = 1 / 4;
+export const STATE_SHARE = 1 / 8;
+
 export const DEFAULT_LISTEN = '127.0.0.1:1883';
 export const DEFAULT_ADMIN_LISTEN = '127.0.0.1:9883';
 export const DEFAULT_STREAM_NAME = 'default';

@@ -1,5 +1,6 @@
 import { parse, TomlError } from 'smol-toml';
 import { CisternError } from '../base/errors.ts';
+import { reportAddressClashes, reportLoops } from './address-rules.ts';
 import {
   defaultListener,
   openListenerProblem,
@@ -11,16 +12,18 @@ import {
   readNode,
   readStorage,
 } from './broker-sections.ts';
-import { readStreams, readUplinks } from './data-sections.ts';
+import { readStreams, readUplinks, reportTwinClients } from './data-sections.ts';
 import type { ConfigIssue } from './issue.ts';
 import { formatIssue } from './issue.ts';
-import { MAX_LISTENERS } from './defaults.ts';
+import { MAX_LISTENERS, RETAINED_SHARE } from './defaults.ts';
 import { findKeyLines } from './key-lines.ts';
 import { reportNotYet } from './not-yet.ts';
-import { address, anyText } from './parsers.ts';
+import { address, anyText, dataPath } from './parsers.ts';
+import { reportUnreadableSecrets, type SecretCheck } from './secret-rules.ts';
 import { reportQuotas, reportUnreachableFilters } from './stream-rules.ts';
 import { IssueLog, TableReader } from './table-reader.ts';
 import type { Config, ListenerConfig } from './types.ts';
+import { describeSize } from './units.ts';
 
 /** What the command line says; each wins over the file. */
 export interface ConfigOverrides {
@@ -33,6 +36,8 @@ export interface LoadOptions {
   /** Without it there is no file, and the defaults hold. */
   readonly path?: string | undefined;
   readonly overrides?: ConfigOverrides;
+  /** Where secrets are looked for; absent: they are not tried. */
+  readonly secrets?: SecretCheck;
   /** Reads a whole UTF-8 file; rejects where it cannot. */
   readText(path: string): Promise<string>;
 }
@@ -54,6 +59,7 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const document = parseDocument(source, path);
   const issues = new IssueLog(path, findKeyLines(source));
   const config = readDocument(document, path, overrides, issues);
+  if (options.secrets) await reportUnreadableSecrets(config, options.secrets, issues);
   const errors = issues.all('error');
   if (errors.length > 0) throw invalid(errors);
   return { config, warnings: issues.all('warning') };
@@ -114,7 +120,7 @@ function readDocument(
   const config: Config = {
     file,
     node: readNode(root.table('node')),
-    storage: { ...storage, path: command.value('--data', anyText, storage.path) },
+    storage: { ...storage, path: command.value('--data', dataPath, storage.path) },
     admin: readAdmin(root.table('admin')),
     log: readLog(root.table('log')),
     auth,
@@ -126,9 +132,25 @@ function readDocument(
   root.finish();
   reportUnreachableFilters(config.streams, issues);
   reportQuotas(config, issues);
+  reportRetainedShare(root, config, issues);
+  const from = root.has('listener') ? 'file' : 'default';
+  reportAddressClashes(config, command.has('--listen') ? '--listen' : from, issues);
+  reportLoops(config, issues);
+  reportTwinClients(config.uplinks, issues);
   reportNotYet(document, issues);
   if (passwordFile !== undefined) reportNotYet({ '--password-file': passwordFile }, issues);
   return config;
+}
+
+/** Retained messages are carried on for ever, so a ring that they fill could not turn. */
+function reportRetainedShare(root: TableReader, config: Config, issues: IssueLog): void {
+  const most = config.storage.sizeBytes * RETAINED_SHARE;
+  if (!root.table('limits').has('retained_bytes') || config.limits.retainedBytes <= most) return;
+  issues.warning(
+    'limits.retained_bytes',
+    `is more than a quarter of the ring, so ${describeSize(most)} is what holds`,
+    'Lower it, or let storage.size be larger.',
+  );
 }
 
 /**
@@ -143,7 +165,7 @@ function overrideListeners(
   const listen = command.optional('--listen', address);
   const [first] = listeners;
   if (listen === undefined || first === undefined) return listeners;
-  const written = root.tables('listener', MAX_LISTENERS)[0]?.has('anonymous') === true;
+  const written = root.tables('listener', { max: MAX_LISTENERS })[0]?.has('anonymous') === true;
   const anonymous = written ? first.anonymous : defaultListener(listen, first.auth).anonymous;
   const moved: ListenerConfig = { ...first, listen, anonymous };
   const problem = openListenerProblem(moved);

@@ -1,3 +1,4 @@
+import { splitAddress } from '../base/address.ts';
 import { nearest } from './issue.ts';
 import { formatDuration, formatSize, parseDuration, parseRate, parseSize } from './units.ts';
 import type { RateUnit } from './units.ts';
@@ -40,6 +41,13 @@ export const anyText: Parser<string> = (value) =>
   typeof value === 'string' && value !== ''
     ? good(value)
     : bad(`expected text, found ${show(value)}`, 'Write it in quotes, and not empty.');
+
+/** Where the data is kept. Only a shell knows what `~` means, and none has read this. */
+export const dataPath: Parser<string> = (value) => {
+  const path = anyText(value);
+  if (!path.ok || !/^~(\/|$)/.test(path.value)) return path;
+  return bad(`"~" in ${show(value)} is not a home directory here`, 'Write the path in full.');
+};
 
 /** Names that end up in topics, file names and identifiers of other systems. */
 export const plainName: Parser<string> = (value) =>
@@ -130,6 +138,14 @@ export function listOf<T>(parse: Parser<T>): Parser<readonly T[]> {
   };
 }
 
+/** As `listOf`, and an empty list is an error. */
+export function listOfSome<T>(parse: Parser<T>, remedy: string): Parser<readonly T[]> {
+  return (value) => {
+    const list = listOf(parse)(value);
+    return list.ok && list.value.length === 0 ? bad('is an empty list', remedy) : list;
+  };
+}
+
 export const topicFilter: Parser<string> = (value) => {
   const problem = typeof value === 'string' ? filterProblem(value) : 'it is not text';
   return problem === undefined
@@ -140,18 +156,27 @@ export const topicFilter: Parser<string> = (value) => {
       );
 };
 
-const ADDRESS = /^(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9.-]*):([0-9]{1,5})$/;
+/** The host of an IPv6 address in brackets, a zone behind `%`; or a name or IPv4 address. */
+const HOST = /^(\[[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?\]|[A-Za-z0-9._-]*)$/;
 
 /** `host:port`, an IPv6 host in brackets; `:port` is every address of this machine. */
 export const address: Parser<string> = (value) => {
-  const match = typeof value === 'string' ? ADDRESS.exec(value) : null;
-  return match && Number(match[2]) <= 65_535
+  const parts = typeof value === 'string' ? splitAddress(value) : undefined;
+  return parts && isHost(String(value).replace(/:\d+$/, ''))
     ? good(String(value))
     : bad(
         `expected an address, found ${show(value)}`,
         'Write host and port, such as "127.0.0.1:1883", "0.0.0.0:1883" or "[::]:1883".',
       );
 };
+
+/** `300.0.0.1` and `[12345::]` are the slips of a hand that nobody could listen on or connect to. */
+function isHost(host: string): boolean {
+  if (!HOST.test(host)) return false;
+  if (host.startsWith('[')) return URL.canParse(`http://${host.replace(/%[^\]]*/, '')}/`);
+  const octets = /^[\d.]+$/.test(host) ? host.split('.') : ['0', '0', '0', '0'];
+  return octets.length === 4 && octets.every((each) => each !== '' && Number(each) <= 255);
+}
 
 /** A URL of one of the schemes. Credentials in it are refused: URLs are printed, secrets are not. */
 export function url(schemes: readonly string[]): Parser<string> {
@@ -160,7 +185,9 @@ export function url(schemes: readonly string[]): Parser<string> {
     if (
       parsed === undefined ||
       !schemes.includes(parsed.protocol.slice(0, -1)) ||
-      !parsed.hostname
+      !isHost(parsed.hostname) ||
+      parsed.hostname === '' ||
+      parsed.port === '0'
     ) {
       const examples = schemes.map((scheme) => `${scheme}://host:port`).join(' or ');
       return bad(`expected a URL, found ${redacted(value)}`, `Write ${examples}.`);
@@ -169,6 +196,13 @@ export function url(schemes: readonly string[]): Parser<string> {
       return bad(
         'credentials do not belong in a URL',
         'Take them out and set username and password = "file:PATH" or "env:NAME".',
+      );
+    }
+    if (!['', '/'].includes(parsed.pathname) || parsed.search !== '' || parsed.hash !== '') {
+      const rest = `${parsed.pathname}${parsed.search}${parsed.hash}`;
+      return bad(
+        `${show(rest)} behind the host has no meaning`,
+        `Write ${parsed.protocol}//${parsed.host} alone.`,
       );
     }
     return good(String(value));

@@ -114,8 +114,8 @@ export class TableReader {
     return undefined;
   }
 
-  /** The elements of an array of tables; none where there is none. */
-  tables(key: string, max: number): TableReader[] {
+  /** The elements of an array of tables; none where there is none. One that is there has at least `min`. */
+  tables(key: string, { min = 0, max }: { min?: number; max: number }): TableReader[] {
     if (!this.has(key)) return [];
     const value = this.#table[key];
     const path = this.keyPath(key);
@@ -123,6 +123,10 @@ export class TableReader {
       const remedy = `There may be several: write each as [[${path}]] in double brackets.`;
       this.issues.error(path, `expected a list of tables, found ${show(value)}`, remedy);
       return [];
+    }
+    if (value.length < min) {
+      const remedy = `Write one as [[${path}]] with its keys below, or take the key out.`;
+      this.issues.error(path, 'is an empty list', remedy);
     }
     if (value.length > max) {
       this.issues.error(path, `there are ${value.length} of them`, `Keep to ${max}.`);

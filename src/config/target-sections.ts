@@ -92,6 +92,18 @@ const template: Parser<string> = (value) => {
   );
 };
 
+/** A template of a topic to publish to, which has no wildcards [MQTT-3.3.2-2]. */
+const topicTemplate: Parser<string> = (value) => {
+  const parsed = template(value);
+  if (!parsed.ok) return parsed;
+  const wrong = /[+#\0]/.exec(parsed.value.replace(/\{[^{}]*\}/g, ''));
+  if (!wrong) return parsed;
+  return bad(
+    `${show(parsed.value)} has ${show(wrong[0])} in it, and nothing can be published there`,
+    'Write "{topic}" where the topic of the message is to stand, such as "site/{topic}".',
+  );
+};
+
 const retain: Parser<'keep' | boolean> = (value) =>
   typeof value === 'boolean' || value === 'keep'
     ? good(value)
@@ -104,7 +116,7 @@ function readMqtt(table: TableReader): MqttTargetConfig {
     url: table.required('url', url(['mqtt', 'mqtts']), '', 'Write url = "mqtt://host:1883".'),
     version: table.value('version', mqttVersion, defaults.version),
     qos: table.value('qos', choice([1, 2]), defaults.qos),
-    topic: table.value('topic', template, defaults.topic),
+    topic: table.value('topic', topicTemplate, defaults.topic),
     retain: table.value('retain', retain, defaults.retain),
     clientId: table.optional('client_id', anyText),
     // MQTT 3.1.2.10: the longest keep alive is 65,535 s; 0 would let a dead link live for ever.
@@ -115,7 +127,7 @@ function readMqtt(table: TableReader): MqttTargetConfig {
     ),
     username: table.optional('username', secret),
     password: table.optional('password', secret),
-    downlink: table.tables('downlink', MAX_DOWNLINK_FILTERS).map(readDownlink),
+    downlink: table.tables('downlink', { max: MAX_DOWNLINK_FILTERS }).map(readDownlink),
     tls: readClientTls(table),
   };
   table.finish();

@@ -6,6 +6,8 @@ import { loadConfig } from '../../config/load.ts';
 import type { Command } from '../command.ts';
 import { ExitCode } from '../exit-code.ts';
 
+const readText = (path: string): Promise<string> => readFile(path, 'utf8');
+
 export const checkCommand: Command = {
   spec: {
     name: 'check',
@@ -17,7 +19,9 @@ export const checkCommand: Command = {
     positionals: { min: 0, max: 0 },
     notes: [
       'Prints the effective configuration as TOML, with what it costs as comments. Errors name\n' +
-        'file, line, key and remedy, all at once; warnings do not change the exit code.\n' +
+        'file, line, key and remedy, all at once; warnings do not change the exit code. Secrets are\n' +
+        'looked for where the configuration says: run it as the user and with the environment of the\n' +
+        'gateway.\n' +
         'Exit code: 0 it can be run, 3 it has errors.',
     ],
     examples: [
@@ -28,7 +32,8 @@ export const checkCommand: Command = {
   async run(args, io) {
     const { config, warnings } = await loadConfig({
       path: args.text('config'),
-      readText: (path) => readFile(path, 'utf8'),
+      readText,
+      secrets: { source: { readText, env: io.env }, uplinkFile: 'error' },
     });
     io.stdout.write(describeConfig(config));
     const cost = describeCost(costOf(config)).map((line) => `# ${line}\n`);

@@ -50,6 +50,7 @@ export const runCommand: Command = {
 };
 
 async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
+  const readText = (path: string): Promise<string> => readFile(path, 'utf8');
   const { config, warnings } = await loadConfig({
     path: args.text('config'),
     overrides: {
@@ -57,7 +58,8 @@ async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
       listen: args.text('listen'),
       passwordFile: args.text('password-file'),
     },
-    readText: (path) => readFile(path, 'utf8'),
+    readText,
+    secrets: { source: { readText, env: io.env }, uplinkFile: 'warning' },
   });
   for (const warning of warnings) io.stdout.write(`${formatIssue(warning)}\n`);
   const logger = createLogger({ ...config.log, stream: io.stderr, clock: io.clock });

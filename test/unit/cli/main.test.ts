@@ -112,7 +112,8 @@ describe('check', () => {
     const { code, out, err } = await run(['check']);
     expect([code, err]).toEqual([0, '']);
     expect(out).toContain('[[listener]]\nlisten = "127.0.0.1:1883"\n');
-    expect(out).toContain('4 GiB a day is 12 one-page commits a second for ever');
+    expect(out).toContain('4 GiB a day would be 12 one-page commits a second');
+    expect(out).toContain('not kept to in this version');
   });
 
   test('ends with 3 and every error of the file', async () => {
@@ -134,6 +135,15 @@ describe('check', () => {
     expect(err).toMatch(
       /^.*cistern\.toml:4: warning: stream\[0\]\.max_age: is not in this version/,
     );
+  });
+
+  test('a secret that is not where the configuration says ends with 3', async () => {
+    const path = await configFile('[admin]\ntoken = "env:ADMIN_TOKEN"\n');
+    const { code, err } = await run(['check', '-c', path]);
+    expect(code).toBe(3);
+    expect(err).toContain(`${path}:2: error: admin.token: the variable ADMIN_TOKEN is not set\n`);
+    const io = new TestIo({ env: { ADMIN_TOKEN: 's3cret' } });
+    expect((await run(['check', '-c', path], io)).code).toBe(0);
   });
 
   test('a file that is not there ends with 3', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { loadConfig } from '../../../src/config/load.ts';
+import { type LoadedConfig, loadConfig } from '../../../src/config/load.ts';
 import { errorsOf, load } from './load-toml.ts';
 
 /** A document, its one error and the remedy. */
@@ -112,6 +112,186 @@ describe('values', () => {
       'Possible: {node} {stream} {partition} {topic} {topic[0]} {client_id} {property:NAME}.',
     ],
   ]);
+});
+
+describe('what could not work', () => {
+  const uplink = (mqtt: string): string => `[[uplink]]\nname = "u"\n[uplink.mqtt]\n${mqtt}`;
+  cases([
+    [
+      '[[stream]]\nname = "a"\ntopics = []',
+      '3: error: stream[0].topics: is an empty list',
+      'Write topics = ["sensors/#"], or ["#"] for all.',
+    ],
+    [
+      'stream = []',
+      '1: error: stream: is an empty list',
+      'Write one as [[stream]] with its keys below, or take the key out.',
+    ],
+    [
+      'listener = []',
+      '1: error: listener: is an empty list',
+      'Write one as [[listener]] with its keys below, or take the key out.',
+    ],
+    [
+      '[[uplink]]\nname = "u"\nstreams = []\nmqtt.url = "mqtt://h"',
+      '3: error: uplink[0].streams: is an empty list',
+      'Name at least one, or take the key out: then it is all of them.',
+    ],
+    [
+      '[[uplink]]\nname = "u"\nstreams = ["default", "default"]\nmqtt.url = "mqtt://h"',
+      '3: error: uplink[0].streams[1]: "default" is there twice',
+      'Take one of the two out.',
+    ],
+    [
+      uplink('url = "mqtt://h"\ntopic = "site/#/{property:a+b}"'),
+      '5: error: uplink[0].mqtt.topic: "site/#/{property:a+b}" has "#" in it, and nothing can be published there',
+      'Write "{topic}" where the topic of the message is to stand, such as "site/{topic}".',
+    ],
+    [
+      uplink('url = "mqtt://h:1883/site"'),
+      '4: error: uplink[0].mqtt.url: "/site" behind the host has no meaning',
+      'Write mqtt://h:1883 alone.',
+    ],
+    [
+      uplink('url = "mqtt://300.1.1.1"'),
+      '4: error: uplink[0].mqtt.url: expected a URL, found "mqtt://300.1.1.1"',
+      'Write mqtt://host:port or mqtts://host:port.',
+    ],
+    [
+      uplink('url = "mqtt://localhost"'),
+      "4: error: uplink[0].mqtt.url: mqtt://localhost is this gateway's own listener (127.0.0.1:1883): all would come back",
+      'Name the broker that the messages are to go up to.',
+    ],
+    [
+      `${uplink('url = "mqtt://h"\nclient_id = "me"')}\n${uplink('url = "mqtt://h"\nclient_id = "me"').replace('"u"', '"v"')}`,
+      '10: error: uplink[1].mqtt.client_id: "me" is the client id of uplink[0] at the same upstream',
+      'Give each its own, or take the key out: one is made from the node and the uplink.',
+    ],
+    [
+      '[admin]\nlisten = "127.0.0.1:1883"',
+      '2: error: admin.listen: 127.0.0.1:1883 is taken by the default listener',
+      'Give each listener an address of its own.',
+    ],
+    [
+      '[[listener]]\nlisten = "localhost:1"\n[[listener]]\nlisten = "127.0.0.1:1"',
+      '4: error: listener[1].listen: 127.0.0.1:1 is taken by listener[0] (localhost:1)',
+      'Give each listener an address of its own.',
+    ],
+    [
+      '[[listener]]\nlisten = "0.0.0.0:9883"\nanonymous = true\n[admin]\nlisten = "127.0.0.1:9883"',
+      '5: error: admin.listen: 127.0.0.1:9883 is taken by listener[0] (0.0.0.0:9883)',
+      'Give each listener an address of its own.',
+    ],
+    [
+      '[[listener]]\nlisten = "[fd00::1]:1"\nanonymous = true\n[[listener]]\nlisten = "[fd00:0::1]:1"\nanonymous = true',
+      '5: error: listener[1].listen: [fd00:0::1]:1 is taken by listener[0] ([fd00::1]:1)',
+      'Give each listener an address of its own.',
+    ],
+    [
+      '[[listener]]\nlisten = "127.0.0.256:1883"',
+      '2: error: listener[0].listen: expected an address, found "127.0.0.256:1883"',
+      'Write host and port, such as "127.0.0.1:1883", "0.0.0.0:1883" or "[::]:1883".',
+    ],
+    [
+      '[[listener]]\nlisten = "[12345::]:1883"\nanonymous = true',
+      '2: error: listener[0].listen: expected an address, found "[12345::]:1883"',
+      'Write host and port, such as "127.0.0.1:1883", "0.0.0.0:1883" or "[::]:1883".',
+    ],
+    [
+      '[storage]\npath = "~/data"',
+      '2: error: storage.path: "~" in "~/data" is not a home directory here',
+      'Write the path in full.',
+    ],
+  ]);
+
+  test('what stands beside each other well', async () => {
+    const listeners = ['127.0.0.1:1', '127.0.0.2:1', '[::1]:1', '127.0.0.1:2']
+      .map((listen) => `[[listener]]\nlisten = "${listen}"\n`)
+      .join('');
+    const uplinks = ['127.0.0.1:3', '127.0.0.3:1', 'broker.example:1', '[fe80::1]']
+      .map((host, index) => `[[uplink]]\nname = "u${index}"\nmqtt.url = "mqtt://${host}"\n`)
+      .join('');
+    expect(
+      await errorsOf(
+        `${listeners}[[listener]]\nlisten = "[fe80::1%eth0]:1"\nanonymous = true\n${uplinks}`,
+      ),
+    ).toEqual([]);
+  });
+
+  test('--listen at the address of the admin server', async () => {
+    expect(await errorsOf('', { listen: '127.0.0.1:9883' })).toEqual([
+      'error: admin.listen: 127.0.0.1:9883 is taken by --listen\n' +
+        'Give each listener an address of its own.',
+    ]);
+  });
+
+  test('more retained messages than the ring could turn with are warned of', async () => {
+    const { warnings } = await load(
+      '[storage]\nsize = "64MiB"\n[limits]\nretained_bytes = "32MiB"',
+    );
+    expect(warnings).toMatchObject([
+      { line: 4, key: 'limits.retained_bytes', message: expect.stringContaining('16 MiB') },
+    ]);
+  });
+});
+
+describe('secrets that stand elsewhere', () => {
+  const source = [
+    '[admin]',
+    'token = "file:/etc/token"',
+    '[[uplink]]',
+    'name = "u"',
+    '[uplink.mqtt]',
+    'url = "mqtt://h"',
+    'username = "env:USER_NAME"',
+    'password = "file:/etc/password"',
+  ].join('\n');
+  const look = (
+    files: Readonly<Record<string, string>>,
+    env: Readonly<Record<string, string>>,
+    uplinkFile: 'error' | 'warning' = 'error',
+  ): Promise<LoadedConfig> =>
+    loadConfig({
+      path: 'c.toml',
+      readText: () => Promise.resolve(source),
+      secrets: {
+        source: {
+          readText: (path) => {
+            const text = files[path];
+            return text === undefined ? Promise.reject(new Error('ENOENT')) : Promise.resolve(text);
+          },
+          env,
+        },
+        uplinkFile,
+      },
+    });
+
+  test('are all there: nothing to say', async () => {
+    const { warnings } = await look(
+      { '/etc/token': 'a\n', '/etc/password': 'b' },
+      { USER_NAME: 'c' },
+    );
+    expect(warnings).toEqual([]);
+  });
+
+  test('are missing: each is an error with its line', async () => {
+    const { message } = (await look({ '/etc/token': '\n' }, {}).catch(
+      (error: unknown) => error,
+    )) as Error;
+    expect(message).toContain('c.toml:2: error: admin.token: the file /etc/token is empty\n');
+    expect(message).toContain(
+      'c.toml:7: error: uplink[0].mqtt.username: the variable USER_NAME is not set\n    Set USER_NAME',
+    );
+    expect(message).toContain(
+      'c.toml:8: error: uplink[0].mqtt.password: the file /etc/password cannot be read\n    Check that it exists',
+    );
+  });
+
+  test('that an uplink reads again later are a warning where the gateway starts', async () => {
+    const { warnings } = await look({ '/etc/token': 'a' }, { USER_NAME: 'c' }, 'warning');
+    expect(warnings).toMatchObject([{ line: 8, key: 'uplink[0].mqtt.password' }]);
+    await expect(look({}, { USER_NAME: 'c' }, 'warning')).rejects.toThrow('admin.token');
+  });
 });
 
 describe('what belongs together', () => {
