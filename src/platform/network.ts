@@ -1,7 +1,25 @@
-/** A byte stream to one peer. Callbacks are set once, by the owner, before the next turn. */
+/** What a peer proved of itself below MQTT, by TLS. */
+export interface TlsPeer {
+  /**
+   * The user name in its verified client certificate, chosen by `userNameFrom`; undefined where it
+   * showed none, or where the listener takes no user names from certificates.
+   */
+  readonly userName: string | undefined;
+}
+
+/**
+ * A byte stream to one peer. Callbacks are set once, by the owner, before the next turn.
+ *
+ * It is handed over when the peer connects, before a PROXY header, a TLS handshake or a WebSocket
+ * upgrade is through, so that one bound on time and number holds for all of them. So the peer has to
+ * speak first, as an MQTT client does: what is written before the first `onData` may be lost.
+ */
 export interface Socket {
+  /** Of the client: where a PROXY header names it, that one from the first `onData` on. */
   readonly remoteAddress: string;
   readonly remotePort: number;
+  /** Known from the first `onData` on; undefined on a listener without TLS. */
+  readonly tls?: TlsPeer | undefined;
   /** Hands over a chunk; the receiver may keep views of it only until the callback returns. */
   onData: (chunk: Uint8Array) => void;
   /** The peer closed, or the link broke. Called once, also after `destroy`. */
