@@ -185,7 +185,7 @@ export class ClientSession {
     while (this.waiting > 0 && this.delivery.room > 0 && link.writable) {
       const next = this.#waiting[this.#waitingHead] as Waiting;
       this.#waitingHead++;
-      this.#waitingBytes -= next.publication.payload.length;
+      this.#waitingBytes -= next.publication.payloadLength;
       this.#send(link, next.publication, next.qos, next.retain, next.subscriptionIds);
     }
     if (this.waiting === 0) this.#clearWaiting();
@@ -336,7 +336,7 @@ export class ClientSession {
     const isInRing = this.durable && item.publication.sequence > 0;
     if (this.#overflowed && isInRing) return;
     this.#waiting.push(item);
-    this.#waitingBytes += item.publication.payload.length;
+    this.#waitingBytes += item.publication.payloadLength;
     const limit = this.durable ? MAX_WAITING_IN_MEMORY : this.#maxWaiting;
     if (this.waiting <= limit && this.#waitingBytes <= MAX_WAITING_BYTES) return;
     if (this.durable) {
@@ -351,7 +351,7 @@ export class ClientSession {
     const copies = this.#waiting.slice(this.#waitingHead).filter((item) => isCopy(item));
     this.#clearWaiting();
     this.#waiting = copies;
-    for (const { publication } of copies) this.#waitingBytes += publication.payload.length;
+    for (const { publication } of copies) this.#waitingBytes += publication.payloadLength;
     if (this.#catchingUp) {
       this.#overflowed = true;
       return;
@@ -363,7 +363,7 @@ export class ClientSession {
   #dropOldest(): void {
     const oldest = this.#waiting[this.#waitingHead] as Waiting;
     this.#waitingHead++;
-    this.#waitingBytes -= oldest.publication.payload.length;
+    this.#waitingBytes -= oldest.publication.payloadLength;
     this.#journal.dropped('queue_full', 1);
     if (this.#waitingHead > MAX_WAITING_IN_MEMORY) this.#compactWaiting();
   }

@@ -184,14 +184,15 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     packetId: number,
     subscriptionIds: readonly number[],
   ): boolean {
-    const { topic, payload } = publication;
+    const { topic } = publication;
     const { version, output } = this;
     let { properties } = publication;
     if (subscriptionIds.length > 0 && version === 5) {
       properties = concatProperties(properties, encodeSubscriptionIds(subscriptionIds));
     }
     const { bytes } = topic;
-    const size = publishSize(version, bytes.length, qos, properties.length, payload.length);
+    const { payloadLength } = publication;
+    const size = publishSize(version, bytes.length, qos, properties.length, payloadLength);
     if (size > this.maxPacketBytes) return false;
     const at = output.reserve(size);
     writePublish(
@@ -204,7 +205,9 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
       duplicate,
       packetId,
       properties,
-      payload,
+      publication.buffer,
+      publication.payloadStart,
+      publication.payloadEnd,
     );
     this.#host.counters.delivered++;
     return true;

@@ -71,7 +71,9 @@ export class PublishHandler {
     publication.qos = qos;
     publication.retain = view.retain;
     publication.properties = this.#properties(view);
-    publication.payload = view.buffer.subarray(view.payloadStart, view.payloadEnd);
+    publication.buffer = view.buffer;
+    publication.payloadStart = view.payloadStart;
+    publication.payloadEnd = view.payloadEnd;
     publication.origin = session.clientId;
     publication.source = known.source;
     const expiry = this.#scan.messageExpirySeconds;

@@ -13,7 +13,10 @@ export class Publication {
   retain = false;
   /** Raw 5.0 properties to pass on: without their length, topic alias and subscription identifiers. */
   properties: Uint8Array = NO_BYTES;
-  payload: Uint8Array = NO_BYTES;
+  /** Holds the payload from `payloadStart` to `payloadEnd`: while routed, the receive buffer. */
+  buffer: Uint8Array = NO_BYTES;
+  payloadStart = 0;
+  payloadEnd = 0;
   /** The publishing client's id; '' for the broker itself. */
   origin = '';
   /** What the ring needs to name topic and origin by number; belongs to the publishing connection. */
@@ -28,6 +31,21 @@ export class Publication {
     this.topic = topic;
   }
 
+  get payloadLength(): number {
+    return this.payloadEnd - this.payloadStart;
+  }
+
+  /** A view on the payload. The hot path goes without one. */
+  get payload(): Uint8Array {
+    return this.buffer.subarray(this.payloadStart, this.payloadEnd);
+  }
+
+  set payload(bytes: Uint8Array) {
+    this.buffer = bytes;
+    this.payloadStart = 0;
+    this.payloadEnd = bytes.length;
+  }
+
   /** A copy that lasts; the same one for every receiver of this message. */
   keep(): Publication {
     if (this.#kept === undefined) {
@@ -35,7 +53,7 @@ export class Publication {
       copy.qos = this.qos;
       copy.retain = this.retain;
       copy.properties = this.properties.length === 0 ? NO_BYTES : new Uint8Array(this.properties);
-      copy.payload = this.payload.length === 0 ? NO_BYTES : new Uint8Array(this.payload);
+      copy.payload = this.payloadLength === 0 ? NO_BYTES : new Uint8Array(this.payload);
       copy.origin = this.origin;
       copy.source = this.source;
       copy.sequence = this.sequence;

@@ -70,7 +70,7 @@ export class RetainedMessages {
   set(publication: Publication, partitionId: number, offset: number): void {
     const { topic, sequence } = publication;
     const kept = publication.keep();
-    const bytes = sizeOf(topic.name, publication.payload.length);
+    const bytes = sizeOf(topic.name, publication.payloadLength);
     this.#put({ topic: topic.name, partitionId, offset, sequence, bytes, publication: kept });
   }
 
@@ -159,7 +159,7 @@ export class RetainedMessages {
     const { topic, partitionId, offset, sequence, bytes, publication } = entry;
     this.#bytes -= this.#entries.get(topic)?.bytes ?? 0;
     const key = stateKey('retained', topic);
-    if (publication !== undefined && publication.payload.length === 0) {
+    if (publication !== undefined && publication.payloadLength === 0) {
       this.#entries.delete(topic);
       this.#state.note(key, undefined);
       return;

@@ -3,11 +3,11 @@ import { ReasonCode } from '../codec/reason-codes.ts';
 import { MessageAttributesEncoder, type Receipt } from '../codec/stored-message.ts';
 import { parsePublishProperties } from '../codec/publish-properties.ts';
 import type { Clock } from '../platform/clock.ts';
-import type { DurabilityWaiter, Ring } from '../ring/types.ts';
+import type { AppendRequest, DurabilityWaiter, Ring } from '../ring/types.ts';
 import { RecordFlag, RETAINED_PARTITION_ID, SESSION_PARTITION_ID } from '../ring/types.ts';
 import type { ClientSession } from './client-session.ts';
 import type { BrokerCounters } from './counters.ts';
-import type { Publication } from './publication.ts';
+import { NO_BYTES, type Publication } from './publication.ts';
 import type { RetainedMessages } from './retained.ts';
 import type { Match, TopicTable } from './topics.ts';
 
@@ -16,6 +16,8 @@ import type { Match, TopicTable } from './topics.ts';
  * be stored though somebody does; nobody has received a refused one.
  */
 export type RouteResult = 'stored' | 'unstored' | 'refused';
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** A QoS 2 message on its way to flash, and the sessions whose cursors must not pass it meanwhile. */
 interface Uncommitted {
@@ -34,6 +36,18 @@ export class Router implements DurabilityWaiter {
   readonly #counters: BrokerCounters;
   readonly #clock: Clock;
   readonly #attributes = new MessageAttributesEncoder();
+  /** One for all messages: the ring has copied what is in it when `append` returns. */
+  readonly #request: Mutable<AppendRequest> = {
+    partitionId: 0,
+    source: null,
+    flags: 0,
+    attributes: NO_BYTES,
+    payload: NO_BYTES,
+    payloadStart: 0,
+    payloadEnd: 0,
+    rides: false,
+    insists: false,
+  };
   /** QoS 2 messages on their way to flash, in order of sequence. */
   #uncommitted: Uncommitted[] = [];
 
@@ -115,24 +129,26 @@ export class Router implements DurabilityWaiter {
   ): void {
     const { topic, qos, retain, properties, origin } = publication;
     const wallMs = properties.length === 0 ? 0 : this.#clock.wallMs();
+    const request = this.#request;
+    request.partitionId = partitionId;
+    request.source = publication.source ?? { topic: topic.name, origin, epoch: 0, number: 0 };
+    request.flags = receipt === undefined ? flags : flags | RecordFlag.receipt;
+    request.attributes = this.#attributes.encode(qos, retain, properties, wallMs, receipt);
+    request.payload = publication.buffer;
+    request.payloadStart = publication.payloadStart;
+    request.payloadEnd = publication.payloadEnd;
+    request.rides = qos === 0;
+    request.insists = insists;
     try {
-      publication.sequence = this.#ring.append({
-        partitionId,
-        source: publication.source ?? { topic: topic.name, origin, epoch: 0, number: 0 },
-        flags: receipt === undefined ? flags : flags | RecordFlag.receipt,
-        attributes: this.#attributes.encode(qos, retain, properties, wallMs, receipt),
-        payload: publication.payload,
-        rides: qos === 0,
-        insists,
-      });
+      publication.sequence = this.#ring.append(request);
     } catch (error) {
       if (!(error instanceof CisternError && error.code === 'RECORD_TOO_LARGE')) throw error;
       throw new ProtocolError(ReasonCode.packetTooLarge, error.message);
     }
   }
 
-  #admitsRetained({ topic, payload }: Publication): boolean {
-    const admits = this.#retained.admits(topic.name, payload.length);
+  #admitsRetained({ topic, payloadLength }: Publication): boolean {
+    const admits = this.#retained.admits(topic.name, payloadLength);
     if (!admits) this.#counters.drop('retained_limit');
     return admits;
   }

@@ -1,3 +1,4 @@
+import { copyBytes } from '../base/copy-bytes.ts';
 import type { AckType, ProtocolVersion, Qos } from './control-packet.ts';
 import { PacketType } from './control-packet.ts';
 import { variableIntegerSize, writeVariableInteger } from './variable-integer.ts';
@@ -52,7 +53,8 @@ function lengthSizeOf(packetBytes: number): number {
 
 /**
  * Writes a PUBLISH at `at` and returns the position behind it; `target` must have `publishSize`
- * bytes there. `properties` are raw, without their length, and ignored below 5.0.
+ * bytes there. `properties` are raw, without their length, and ignored below 5.0. The payload is
+ * `payload[payloadStart..payloadEnd)`, all of it by default.
  */
 export function writePublish(
   target: Uint8Array,
@@ -65,24 +67,26 @@ export function writePublish(
   packetId: number,
   properties: Uint8Array,
   payload: Uint8Array,
+  payloadStart = 0,
+  payloadEnd = payload.length,
 ): number {
   const remaining = remainingLength(
     version,
     topicBytes.length,
     qos,
     properties.length,
-    payload.length,
+    payloadEnd - payloadStart,
   );
   target[at] = 0x30 | (dup ? 8 : 0) | (qos << 1) | (retain ? 1 : 0);
   let next = writeVariableInteger(target, at + 1, remaining);
   next = writeUint16(target, next, topicBytes.length);
-  next = writeBytes(target, next, topicBytes);
+  next = copyBytes(target, next, topicBytes, 0, topicBytes.length);
   if (qos !== 0) next = writeUint16(target, next, packetId);
   if (version === 5) {
     next = writeVariableInteger(target, next, properties.length);
-    next = writeBytes(target, next, properties);
+    next = copyBytes(target, next, properties, 0, properties.length);
   }
-  return writeBytes(target, next, payload);
+  return copyBytes(target, next, payload, payloadStart, payloadEnd);
 }
 
 /** A PUBLISH of its own, with the place of its packet identifier (see {@link packetIdPosition}). */
@@ -141,12 +145,3 @@ export function writeUint16(target: Uint8Array, at: number, value: number): numb
  * Below some tens of bytes a loop is faster than `set`, which costs a call into the runtime; most
  * topics and many payloads are that short.
  */
-function writeBytes(target: Uint8Array, at: number, bytes: Uint8Array): number {
-  const { length } = bytes;
-  if (length > 48) {
-    target.set(bytes, at);
-  } else {
-    for (let i = 0; i < length; i += 1) target[at + i] = bytes[i] as number;
-  }
-  return at + length;
-}

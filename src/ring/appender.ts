@@ -30,13 +30,6 @@ const SLOTS_TO_CARRY = 1;
  */
 const MAX_SOURCES_A_SEGMENT = 32_768;
 
-interface RoomOptions {
-  /** How many slots must be free for a segment to be opened. */
-  readonly minSlots: number;
-  /** What a batch opened for it begins with, where that is not what is appended next. */
-  readonly again?: BatchStart | undefined;
-}
-
 /** Where a batch begins that takes up what another one held. */
 interface BatchStart {
   /** Of the first fresh record that goes in, after however many carried ones. */
@@ -108,7 +101,8 @@ export class Appender {
   /** Milliseconds, read once a turn: a call to the clock for each record would be felt. */
   nowMs(): number {
     if (!this.#turnTimeKnown) {
-      this.#turnTimeMs = this.#clock.monotonicMs();
+      // Whole, so that it is a small integer: a fraction is an object at each call it is handed to.
+      this.#turnTimeMs = Math.floor(this.#clock.monotonicMs());
       this.#turnTimeKnown = true;
       this.#clock.atTurnEnd(this.#forgetTurnTime);
     }
@@ -121,17 +115,31 @@ export class Appender {
    */
   append(request: AppendRequest, insists: boolean): number {
     const { source, attributes, payload, flags } = request;
+    const start = request.payloadStart ?? 0;
+    const end = request.payloadEnd ?? payload.length;
     const state = this.#state;
     const partition = state.partitions.need(request.partitionId);
-    const byteCount = attributes.length + payload.length;
+    const byteCount = attributes.length + end - start;
     const minSlots = insists ? SLOTS_FOR_START : SLOTS_TO_OPEN;
-    const writer = this.#roomFor(source, byteCount, { minSlots });
+    const writer = this.#roomFor(source, byteCount, minSlots);
     const number = source === null ? 0 : this.#numberOf(writer, source);
     const offset = partition.tailOffset++;
     const sequence = ++state.lastSequence;
-    writer.fresh(partition, offset, number, flags, attributes, payload, this.nowMs(), request.time);
+    writer.fresh(
+      partition,
+      offset,
+      number,
+      flags,
+      attributes,
+      payload,
+      start,
+      end,
+      this.nowMs(),
+      request.time,
+    );
     if (number !== 0) this.#countSource(number, sequence);
     this.pendingBytes += byteCount;
+    state.counters.payloadBytes += byteCount;
     return sequence;
   }
 
@@ -143,7 +151,7 @@ export class Appender {
   #carry(record: RecordView, again?: BatchStart): void {
     const source = sourceOf(record);
     const byteCount = record.attributes.length + record.payload.length;
-    const writer = this.#roomFor(source, byteCount, { minSlots: SLOTS_TO_CARRY, again });
+    const writer = this.#roomFor(source, byteCount, SLOTS_TO_CARRY, again);
     const number = source === null ? 0 : this.#carriedNumber(writer, source);
     writer.carry(
       this.#state.partitions.need(record.partitionId),
@@ -288,10 +296,7 @@ export class Appender {
     }
     const source = sourceOf(record);
     const byteCount = record.attributes.length + record.payload.length;
-    const writer = this.#roomFor(source, byteCount, {
-      minSlots: SLOTS_FOR_START,
-      again,
-    });
+    const writer = this.#roomFor(source, byteCount, SLOTS_FOR_START, again);
     const number = source === null ? 0 : this.#carriedNumber(writer, source);
     writer.fresh(
       this.#state.partitions.need(record.partitionId),
@@ -300,6 +305,8 @@ export class Appender {
       record.flags,
       record.attributes,
       record.payload,
+      0,
+      record.payload.length,
       record.time.monotonicMs,
       record.ownTime ? record.time : undefined,
     );
@@ -307,11 +314,16 @@ export class Appender {
     this.pendingBytes += byteCount;
   }
 
-  /** The open batch if the record fits, else a new one, in the next segment if need be. */
+  /**
+   * The open batch if the record fits, else a new one, in the next segment if need be, for which
+   * `minSlots` must be free. `again` is what a new batch begins with, where that is not what is
+   * appended next. Its arguments stand alone: an object of them for each record would be felt.
+   */
   #roomFor(
     source: { readonly topic: string; readonly origin: string } | null,
     byteCount: number,
-    { minSlots, again }: RoomOptions = { minSlots: SLOTS_FOR_START },
+    minSlots = SLOTS_FOR_START,
+    again?: BatchStart,
   ): BatchWriter {
     const definitionBytes =
       source === null ? 0 : 24 + 3 * (source.topic.length + source.origin.length);

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts';
+import { copyBytes } from '../base/copy-bytes.ts';
 import type { Crc32 } from '../platform/compression.ts';
 import type { CompressionPolicy } from './compression-policy.ts';
 import {
@@ -172,6 +173,8 @@ export class BatchWriter {
     flags: number,
     attributes: Uint8Array,
     payload: Uint8Array,
+    payloadStart: number,
+    payloadEnd: number,
     timeMs: number,
     time: EventTime | undefined,
   ): void {
@@ -181,7 +184,7 @@ export class BatchWriter {
     if (time !== undefined) tag |= Tag.time;
     const delta = time === undefined ? Math.floor(timeMs - this.#previousTimeMs) : 0;
     if (delta > 0) tag |= Tag.delta;
-    tag |= this.#changes(source, flags, attributes, payload.length);
+    tag |= this.#changes(source, flags, attributes, payloadEnd - payloadStart);
 
     const start = this.#position;
     const buffer = this.#buffer;
@@ -194,7 +197,7 @@ export class BatchWriter {
       this.#previousTimeMs += delta;
     }
     this.#previousRun = run;
-    this.#finish(at, tag, source, flags, attributes, payload);
+    this.#finish(at, tag, source, flags, attributes, payload, payloadStart, payloadEnd);
     const entry = this.runs[run];
     assert(entry !== undefined, 'a run was not opened');
     entry.count++;
@@ -222,7 +225,7 @@ export class BatchWriter {
     at = writeVarint(buffer, at, offset);
     at = writeVarint(buffer, at, sequence);
     at = writeTime(buffer, at, time);
-    this.#finish(at, tag, source, flags, attributes, payload);
+    this.#finish(at, tag, source, flags, attributes, payload, 0, payload.length);
     this.#noteCarried(partition, offset, this.#position - start);
     this.flags |= BATCH_HAS_CARRIED;
   }
@@ -365,24 +368,26 @@ export class BatchWriter {
     flags: number,
     attributes: Uint8Array,
     payload: Uint8Array,
+    payloadStart: number,
+    payloadEnd: number,
   ): void {
     const buffer = this.#buffer;
+    const payloadLength = payloadEnd - payloadStart;
     let at = position;
     if ((tag & Tag.source) !== 0) at = writeVarint(buffer, at, source);
     if ((tag & Tag.attributes) !== 0) at = writeVarint(buffer, at, attributes.length);
-    if ((tag & Tag.payloadLength) !== 0) at = writeVarint(buffer, at, payload.length);
+    if ((tag & Tag.payloadLength) !== 0) at = writeVarint(buffer, at, payloadLength);
     if ((tag & Tag.attributes) !== 0) {
       buffer.set(attributes, at);
       this.#attributesAt = at;
       this.#attributesLength = attributes.length;
       at += attributes.length;
     }
-    buffer.set(payload, at);
-    this.#position = at + payload.length;
+    this.#position = copyBytes(buffer, at, payload, payloadStart, payloadEnd);
     this.#previousSource = source;
     this.#previousFlags = flags;
-    this.#previousPayloadLength = payload.length;
-    this.payloadBytes += attributes.length + payload.length;
+    this.#previousPayloadLength = payloadLength;
+    this.payloadBytes += attributes.length + payloadLength;
     this.count++;
     this.flags |= flags;
   }

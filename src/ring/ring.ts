@@ -140,7 +140,6 @@ class OpenRing implements Ring {
     const insists = request.insists === true || (request.flags & RecordFlag.control) !== 0;
     if (!insists && !this.#hasRoom) throw notAccepting();
     const sequence = this.#appender.append(request, insists);
-    this.#state.counters.payloadBytes += request.attributes.length + request.payload.length;
     this.#committer.appended(request.rides);
     return sequence;
   }
@@ -166,7 +165,8 @@ class OpenRing implements Ring {
   /** A device that refuses, or a ring that is full and cannot let go of anything (its checkpoint fails). */
   get #failure(): Error | undefined {
     if (this.#committer.failure !== undefined) return this.#committer.failure;
-    return this.accepting ? undefined : this.#recycler?.failure;
+    const failure = this.#recycler?.failure;
+    return failure === undefined || this.accepting ? undefined : failure;
   }
 
   onAccepting(fn: () => void): void {

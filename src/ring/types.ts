@@ -55,6 +55,9 @@ export interface AppendRequest {
   readonly attributes: Uint8Array;
   /** Opaque to the ring. The bytes are copied before `append` returns. */
   readonly payload: Uint8Array;
+  /** The part of `payload` that is meant, so that no view need be made; by default all of it. */
+  readonly payloadStart?: number;
+  readonly payloadEnd?: number;
   /** True: opens no commit of its own, rides the next one, at the latest after `maxCommitWindowMs`. */
   readonly rides: boolean;
   /**
