@@ -25,6 +25,7 @@ async function start(): Promise<void> {
     onSignal(fn) {
       for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, fn);
     },
+    onHangup: (fn) => void process.on('SIGHUP', fn),
     exitNow: (exitCode) => process.exit(exitCode),
   });
   process.exit(code);

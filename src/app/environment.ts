@@ -30,6 +30,8 @@ export interface Environment {
   machineId(): Promise<string | undefined>;
   /** Where secrets are kept outside the configuration. */
   readonly secrets: SecretSource;
+  /** Text that differs once one of the files was written, replaced or removed. */
+  stampFiles(paths: readonly string[]): Promise<string>;
   /** Told while a new ring is filled. */
   onProgress(doneBytes: number, totalBytes: number): void;
 }

@@ -7,6 +7,7 @@ import { createNodeClock } from '../platform/node/clock.ts';
 import { createNodeCompressor, nodeCrc32 } from '../platform/node/compression.ts';
 import { createNodeHttp } from '../platform/node/http.ts';
 import { acquireDataLock } from '../platform/node/lock.ts';
+import { stampFiles } from '../platform/node/file-stamp.ts';
 import { createNodeNetwork } from '../platform/node/network.ts';
 import { createNodeRandom } from '../platform/node/random.ts';
 import { openNodeVolume } from '../platform/node/volume.ts';
@@ -54,5 +55,6 @@ export function createNodeEnvironment(options: {
       readText: (path) => readFile(path, 'utf8'),
       env: process.env,
     },
+    stampFiles,
   };
 }

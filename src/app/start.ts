@@ -11,6 +11,7 @@ import { createRecordReader } from '../streams/record-reader.ts';
 import { StreamTable } from '../streams/stream-table.ts';
 import type { Environment } from './environment.ts';
 import { takeIdentity, type Identity } from './identity.ts';
+import { Reloads } from './reloads.ts';
 import { StatusReport } from './status-report.ts';
 import { Storage } from './storage.ts';
 import { tryAddresses } from './try-addresses.ts';
@@ -23,6 +24,8 @@ export interface RunningCistern {
   readonly listeners: readonly { readonly protocol: string; readonly address: string }[];
   readonly adminAddress: string;
   status(): Status;
+  /** Reads again what is made from files beside the configuration, as SIGHUP asks. Never fails. */
+  reload(): Promise<void>;
   /** Commits, checkpoints, says goodbye to clients, closes. Calls at one time join. */
   stop(): Promise<void>;
 }
@@ -94,6 +97,12 @@ async function startInOrder(
   uplinks.start();
   started.push(() => uplinks.stop());
 
+  const reloads = new Reloads({
+    clock,
+    logger: logger.child('reload'),
+    stampFiles: environment.stampFiles,
+  });
+  started.push(() => reloads.stop());
   const listeners = await listen(config, environment, broker, started);
   const report = new StatusReport({
     version,
@@ -104,10 +113,18 @@ async function startInOrder(
     broker,
     listeners: () => listeners.map((listener) => listenerStatus(listener, broker)),
     uplinks: () => uplinks.statuses(),
+    reloads: () => reloads.conditions(),
   });
   const admin = await startAdminServer(config, environment, report, storage);
   started.push(() => admin.close());
-  return running(identity, listeners, admin.address, report, stopAll);
+  return running({
+    identity,
+    listeners,
+    adminAddress: admin.address,
+    report,
+    reloads,
+    stopAll,
+  });
 }
 
 interface BoundListener {
@@ -153,19 +170,22 @@ function startAdminServer(
   });
 }
 
-function running(
-  identity: Identity,
-  listeners: readonly BoundListener[],
-  adminAddress: string,
-  report: StatusReport,
-  stopAll: () => Promise<void>,
-): RunningCistern {
+function running(parts: {
+  readonly identity: Identity;
+  readonly listeners: readonly BoundListener[];
+  readonly adminAddress: string;
+  readonly report: StatusReport;
+  readonly reloads: Reloads;
+  readonly stopAll: () => Promise<void>;
+}): RunningCistern {
+  const { identity, listeners, adminAddress, report, reloads, stopAll } = parts;
   let stopping: Promise<void> | undefined;
   return {
     identity,
     listeners,
     adminAddress,
     status: () => report.status(),
+    reload: () => reloads.reloadAll(),
     stop() {
       stopping ??= stopAll();
       return stopping;

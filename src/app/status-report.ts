@@ -17,6 +17,8 @@ export interface StatusParts {
   readonly broker: Broker;
   readonly listeners: () => readonly ListenerStatus[];
   readonly uplinks: () => readonly UplinkStatus[];
+  /** Of files that changed and cannot be used. */
+  readonly reloads: () => readonly Condition[];
 }
 
 /** Makes the status document from the parts that run. */
@@ -106,11 +108,17 @@ export class StatusReport {
       const message = `The checkpoint was set aside and rebuilt: ${checkpoints.setAside}.`;
       conditions.push({ code: 'metadata.rebuilt', message });
     }
+    for (const { name, deadLettered } of uplinks) {
+      if (deadLettered === 0) continue;
+      const message = `Records of the uplink ${name} were given up; the log names each, and why.`;
+      conditions.push({ code: 'uplink.dead_lettered', message });
+    }
     for (const { name, state, lastError } of uplinks) {
       if (state !== 'stalled') continue;
       const message = `The uplink ${name} cannot go on: ${lastError ?? 'nothing is acknowledged'}`;
       conditions.push({ code: 'uplink.stalled', message });
     }
+    conditions.push(...this.#parts.reloads());
     return conditions;
   }
 }

@@ -18,6 +18,8 @@ export interface CliIo {
   sleep(ms: number): Promise<void>;
   /** Calls `fn` at each SIGINT and SIGTERM, instead of ending the process. */
   onSignal(fn: (signal: string) => void): void;
+  /** Calls `fn` at each SIGHUP, instead of ending the process. */
+  onHangup(fn: () => void): void;
   /** Ends the process at once, without a goodbye. */
   exitNow(code: number): void;
 }

@@ -103,6 +103,7 @@ export class SimCistern {
       openCheckpoints: async () => this.#checkpoints,
       machineId: async () => 'sim-machine',
       secrets: { readText: async () => '', env: {} },
+      stampFiles: async () => '',
       onProgress: () => undefined,
     };
   }

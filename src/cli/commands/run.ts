@@ -33,6 +33,8 @@ export const runCommand: Command = {
       'Options win over the configuration. The first start fills the ring with zeros, once. Logs go\n' +
         'to standard error: text on a terminal, JSON lines elsewhere. A first signal commits, says\n' +
         'goodbye to the clients and ends with 0; a second one ends at once.',
+      'SIGHUP reads certificates and other files that the configuration names again, and so does a\n' +
+        'change of theirs, within seconds. The configuration itself is read at the start only.',
     ],
     examples: [
       { command: 'cistern run', why: 'a gateway on this machine alone' },
@@ -64,6 +66,9 @@ async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
   for (const warning of warnings) io.stdout.write(`${formatIssue(warning)}\n`);
   const logger = createLogger({ ...config.log, stream: io.stderr, clock: io.clock });
   const stopAsked = waitForSignal(io);
+  // Taken from the first moment on: what it would do otherwise is end the process.
+  let reload = (): void => undefined;
+  io.onHangup(() => reload());
   const starting = startCistern(
     config,
     createNodeEnvironment({
@@ -81,6 +86,7 @@ async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
   }
   io.stdout.write(startReport(config, running));
   logger.info('app.started', { version: VERSION, node: running.identity.nodeId });
+  reload = () => void running.reload();
   const signal = await stopAsked;
   logger.info('app.stopping', { signal });
   await running.stop();

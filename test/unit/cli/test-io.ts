@@ -9,6 +9,7 @@ export class TestIo implements CliIo {
   readonly stdin: AsyncIterable<Uint8Array>;
   readonly exits: number[] = [];
   readonly #handlers: ((signal: string) => void)[] = [];
+  readonly #hangupHandlers: (() => void)[] = [];
   readonly #out: Buffer[] = [];
   readonly #err: Buffer[] = [];
 
@@ -46,6 +47,14 @@ export class TestIo implements CliIo {
 
   signal(name: string): void {
     for (const handler of this.#handlers) handler(name);
+  }
+
+  onHangup(fn: () => void): void {
+    this.#hangupHandlers.push(fn);
+  }
+
+  hangUp(): void {
+    for (const handler of this.#hangupHandlers) handler();
   }
 
   exitNow(code: number): void {
