@@ -12,6 +12,7 @@ import { PartitionCursor, type Settlement } from './partition-cursor.ts';
 import { PendingRecord } from './pending-record.ts';
 import { RateMeter } from './rate-meter.ts';
 import type { SendOutcome, Sink, SinkLink, UplinkRecord } from './sink.ts';
+import { Suspicion } from './suspicion.ts';
 import type { UplinkStatus } from './types.ts';
 
 export interface ForwarderOptions {
@@ -21,7 +22,7 @@ export interface ForwarderOptions {
   readonly batch: { readonly records: number; readonly bytes: number; readonly lingerMs: number };
   readonly backoff: BackoffLimits;
   readonly stallTimeoutMs: number;
-  /** How often a record is tried that the destination calls poison. */
+  /** How often a record is tried that the destination calls poison, or ends the link at. */
   readonly poisonAttempts: number;
   readonly sink: Sink;
   readonly reader: RecordReader;
@@ -64,6 +65,11 @@ export class Forwarder {
   /** Partitions that were read to the end, each with what cancels its wake-up. */
   readonly #idle = new Map<number, () => void>();
   readonly #retries: PendingRecord[] = [];
+  readonly #suspicion: Suspicion;
+  /** Number of the link that is up, or was last. */
+  #linkNumber = 0;
+  /** In flight by itself, while records go out one by one. */
+  #alone: PendingRecord | undefined;
   readonly #unsaved = new Set<PartitionCursor>();
   #unsavedRecords = 0;
   #savedAtMs = -Infinity;
@@ -83,6 +89,7 @@ export class Forwarder {
     this.#clock = options.clock;
     this.#logger = options.logger.child(`uplink.${options.name}`);
     this.#rate = new RateMeter(options.clock.monotonicMs());
+    this.#suspicion = new Suspicion(options.poisonAttempts);
     this.#links = new LinkKeeper({
       sink: options.sink,
       backoff: options.backoff,
@@ -93,7 +100,7 @@ export class Forwarder {
       hasBacklog: () => this.#cursors.some((cursor) => this.#backlogOf(cursor) > 0),
       prepare: (link) => this.#resume(link),
       onUp: () => this.#onUp(),
-      onDown: () => this.#onDown(),
+      onDown: (endedByPeer) => this.#onDown(endedByPeer),
       onRoom: () => this.#pumpSoon(),
       onSettled: (record, outcome) => this.#onSettled(record, outcome),
     });
@@ -187,13 +194,43 @@ export class Forwarder {
 
   #onUp(): void {
     const { backlogRecords, backlogBytes } = this.status();
+    this.#linkNumber = this.#links.number;
     this.#logger.info('uplink.connected', { backlogRecords, backlogBytes });
     this.#pump();
   }
 
-  #onDown(): void {
+  #onDown(endedByPeer: boolean): void {
+    const inFlight = this.#inFlight();
+    this.#alone = undefined;
     this.#retries.length = 0;
     for (const cursor of this.#cursors) cursor.rewind();
+    if (!endedByPeer) {
+      this.#suspicion.wentOtherwise();
+      return;
+    }
+    const culprit = this.#suspicion.endedByPeer(inFlight);
+    const { accused } = this.#suspicion;
+    if (culprit !== undefined) {
+      this.#deadLetter(
+        culprit,
+        'The upstream ends the link whenever it is sent, and takes others.',
+      );
+    } else if (accused !== undefined) {
+      const { origin, topic } = accused;
+      this.#links.stall(`The upstream ends the link at the record ${origin}, topic ${topic}.`);
+    }
+  }
+
+  /** What was handed to the link and is not settled, in the order of sending. */
+  #inFlight(): PendingRecord[] {
+    if (this.#suspicion.isOneByOne) return this.#alone === undefined ? [] : [this.#alone];
+    return [...this.#unsettled()]
+      .filter(({ sentOnLink }) => sentOnLink === this.#linkNumber)
+      .sort((a, b) => a.sentNumber - b.sentNumber);
+  }
+
+  *#unsettled(): Generator<PendingRecord> {
+    for (const cursor of this.#cursors) yield* cursor.unsettledRecords();
   }
 
   /** Where the destination knows better than the cursor what it already has. */
@@ -205,12 +242,14 @@ export class Forwarder {
       const { tailOffset } = this.#options.reader.bounds(partitionId);
       if (offset === undefined || offset <= cursor.position || offset > tailOffset) continue;
       this.#duplicatesAvoided += cursor.skipTo(offset);
+      this.#suspicion.skipped();
       this.#moved(cursor, 0);
     }
   }
 
   #onSettled(record: UplinkRecord, outcome: SendOutcome): void {
     assert(record instanceof PendingRecord, 'a sink settles what it was given');
+    this.#alone = undefined;
     switch (outcome.kind) {
       case 'duplicate':
         this.#duplicatesAvoided += 1;
@@ -234,7 +273,8 @@ export class Forwarder {
   #onPoison(record: PendingRecord, message: string): void {
     record.poisonings += 1;
     if (record.poisonings < this.#options.poisonAttempts) {
-      this.#retries.push(record);
+      // One by one, the record is the next one again by itself.
+      if (!this.#suspicion.isOneByOne) this.#retries.push(record);
       this.#pumpSoon();
     } else {
       this.#deadLetter(record, message);
@@ -254,7 +294,9 @@ export class Forwarder {
     assert(cursor !== undefined, 'a record belongs to a partition of its uplink');
     if (how === 'acknowledged') this.#rate.add(1, this.#clock.monotonicMs());
     this.#links.progressed();
-    if (cursor.settle(record, how)) {
+    const hasMoved = cursor.settle(record, how);
+    this.#suspicion.settled(record, how);
+    if (hasMoved) {
       this.#links.recovered();
       this.#moved(cursor, 1);
     }
@@ -310,15 +352,14 @@ export class Forwarder {
   }
 
   #collect(room: number): PendingRecord[] {
+    if (this.#suspicion.isOneByOne) return this.#collectOne(room);
     const limit = Math.min(room, this.#options.batch.records);
     const batch: PendingRecord[] = [];
     let bytes = 0;
     const add = (record: PendingRecord): void => {
       bytes += record.bytes;
       batch.push(record);
-      this.#sent += 1;
-      if (record.sentOnLink !== 0) this.#retried += 1;
-      record.sentOnLink = this.#links.number;
+      this.#noteSent(record);
     };
     while (batch.length < limit && this.#retries.length > 0) {
       add(this.#retries.shift() as PendingRecord);
@@ -337,6 +378,21 @@ export class Forwarder {
     }
     this.#turn += 1;
     return batch;
+  }
+
+  #collectOne(room: number): PendingRecord[] {
+    if (this.#alone !== undefined || room === 0) return [];
+    this.#alone = this.#suspicion.next(this.#unsettled());
+    if (this.#alone === undefined) return [];
+    this.#noteSent(this.#alone);
+    return [this.#alone];
+  }
+
+  #noteSent(record: PendingRecord): void {
+    this.#sent += 1;
+    if (record.sentOnLink !== 0) this.#retried += 1;
+    record.sentOnLink = this.#linkNumber;
+    record.sentNumber = this.#sent;
   }
 
   /** Reads ahead of the sink by a batch, within what may be held. One read at a time. */
@@ -431,9 +487,9 @@ export class Forwarder {
     // An idle link is not a stalled one: its time runs from the first record it has to carry.
     if (isFirst) this.#links.progressed();
     for (const [at, record] of records.entries()) {
-      const fault = faultOf(record, result.records[at]?.attributes);
+      const fault = record.decode(result.records[at]?.attributes);
       if (fault !== undefined) this.#deadLetter(record, fault);
-      else if (isExpired(record, wallMs)) this.#settle(record, 'expired');
+      else if (record.isExpired(wallMs)) this.#settle(record, 'expired');
     }
     if (records.length === 0) this.#moved(cursor, 0);
   }
@@ -458,20 +514,4 @@ export class Forwarder {
       : nowMs - record.readAtMs;
     return Math.max(0, Math.round(ageMs / 100) / 10);
   }
-}
-
-/** Why the record cannot be understood, if so. */
-function faultOf(record: PendingRecord, attributes: Uint8Array | undefined): string | undefined {
-  if (attributes === undefined) return undefined;
-  try {
-    record.decode(attributes);
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
-}
-
-/** Not where the event's time is in doubt: a clock that jumps must not cost a record. */
-function isExpired(record: PendingRecord, wallMs: number): boolean {
-  return record.isTimeTrusted && record.expiresAtMs !== undefined && record.expiresAtMs <= wallMs;
 }

@@ -17,7 +17,8 @@ export interface LinkKeeperOptions {
   /** Runs on a new link before anything is sent; a failure is a failure to connect. */
   readonly prepare: (link: SinkLink) => Promise<void>;
   readonly onUp: () => void;
-  readonly onDown: () => void;
+  /** `endedByPeer` as in {@link LinkListener.onClosed}; false where the keeper itself dropped the link. */
+  readonly onDown: (endedByPeer: boolean) => void;
   readonly onRoom: () => void;
   readonly onSettled: (record: UplinkRecord, outcome: SendOutcome) => void;
 }
@@ -95,8 +96,14 @@ export class LinkKeeper {
     this.#backoff.reset();
   }
 
+  /** Something keeps the uplink from getting on that another link alone will not mend. */
+  stall(message: string): void {
+    this.#isStalled = true;
+    this.#lastError = message;
+  }
+
   /** Gives the link up and begins to wait. */
-  drop(error: CisternError): void {
+  drop(error: CisternError, endedByPeer = false): void {
     if (this.#phase !== 'up' && this.#phase !== 'connecting') return;
     const { logger, clock, onDown } = this.#options;
     this.#number += 1;
@@ -106,11 +113,11 @@ export class LinkKeeper {
     this.#phase = 'waiting';
     this.#isStalled = error.code === 'UPSTREAM_REFUSED' || error.code === 'UPSTREAM_STALLED';
     this.#lastError = error.message;
+    onDown(endedByPeer);
     const delayMs = this.#backoff.nextDelayMs();
     const retryInMs = Math.round(delayMs);
     const event = this.#isStalled ? 'uplink.stalled' : 'uplink.disconnected';
     logger.warn(event, { code: error.code, error: error.message, retryInMs });
-    onDown();
     this.#timer = clock.after(delayMs, () => this.#connect());
   }
 
@@ -162,8 +169,8 @@ export class LinkKeeper {
       onRoom: () => {
         if (isCurrent()) this.#options.onRoom();
       },
-      onClosed: (error) => {
-        if (isCurrent()) this.drop(error);
+      onClosed: (error, endedByPeer) => {
+        if (isCurrent()) this.drop(error, endedByPeer);
       },
     };
   }

@@ -70,6 +70,14 @@ export class PartitionCursor {
     return this.#window[this.#head];
   }
 
+  /** What was read and is not settled, in order. */
+  *unsettledRecords(): Generator<PendingRecord> {
+    for (let index = this.#head; index < this.#window.length; index += 1) {
+      const record = this.#window[index] as PendingRecord;
+      if (!record.isSettled) yield record;
+    }
+  }
+
   /** Adds what was read at `from`. A read that the cursor has overtaken meanwhile is ignored. */
   take(from: Offset, result: ReadResult, records: readonly PendingRecord[]): void {
     if (from !== this.#readOffset) return;

@@ -33,6 +33,8 @@ export class PendingRecord implements UplinkRecord {
 
   /** Number of the link it was handed to last; 0 for none. */
   sentOnLink = 0;
+  /** Place in the order of sending, of the last time it was handed over. */
+  sentNumber = 0;
   /** How often a destination called it poison. */
   poisonings = 0;
   isSettled = false;
@@ -52,9 +54,23 @@ export class PendingRecord implements UplinkRecord {
     this.readAtMs = nowMs;
   }
 
-  /** Takes over what the attributes say. Throws where nobody can read them. */
-  decode(attributes: Uint8Array): void {
-    if (attributes.length === 0) return;
+  /** Takes over what the attributes say. Returns why nobody can read them, if so. */
+  decode(attributes: Uint8Array | undefined): string | undefined {
+    if (attributes === undefined || attributes.length === 0) return undefined;
+    try {
+      this.#takeOver(attributes);
+      return undefined;
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  /** Not where the event's time is in doubt: a clock that jumps must not cost a record. */
+  isExpired(wallMs: number): boolean {
+    return this.isTimeTrusted && this.expiresAtMs !== undefined && this.expiresAtMs <= wallMs;
+  }
+
+  #takeOver(attributes: Uint8Array): void {
     const { qos, retain, properties, expiresAtMs } = decodeMessageAttributes(attributes);
     this.qos = qos;
     this.retain = retain;

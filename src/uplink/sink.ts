@@ -47,8 +47,12 @@ export interface LinkListener {
   onSettled(record: UplinkRecord, outcome: SendOutcome): void;
   /** `room` was 0 and is not any more. May be told too often. */
   onRoom(): void;
-  /** The link is gone; records not settled may or may not have arrived. */
-  onClosed(error: CisternError): void;
+  /**
+   * The link is gone; records not settled may or may not have arrived. `endedByPeer`: the peer itself
+   * ended it, and may have done so because of a record. Silence, a network that is down and a peer
+   * that names another reason are not that.
+   */
+  onClosed(error: CisternError, endedByPeer: boolean): void;
 }
 
 /**
@@ -71,7 +75,10 @@ export interface SinkLink {
    * `send`. Sinks without such knowledge leave it out.
    */
   resumeFrom?(stream: string, partition: number): Promise<Offset | undefined>;
-  /** Lets go at once, without waiting for the peer. Resolves when nothing is held any more. */
+  /**
+   * Takes leave where the protocol has a word for it, and lets go without waiting for more than a
+   * fraction of a second. Resolves when nothing is held any more.
+   */
   close(): Promise<void>;
 }
 

@@ -32,9 +32,19 @@ const RECEIVE_MAXIMUM_DEFAULT = 65_535;
 /** MQTT.js gives up on its own after 30 s; the forwarder is sooner, so this is a last resort. */
 const CONNECT_TIMEOUT_MS = 60_000;
 const DEFAULT_PORT = 1883;
+/** A peer that does not close within this time after our DISCONNECT is left without waiting. */
+const GOODBYE_MS = 200;
+/** [MQTT-3.14.1-1]; in 5.0 without a reason it is a normal disconnection (3.14.2.1). */
+const DISCONNECT_PACKET = Uint8Array.of(0xe0, 0);
 
 /** What a negative ack of 5.0 (section 2.4) means. Whatever is not listed is the destination's. */
 const POISON_REASONS: ReadonlySet<number> = new Set([0x90, 0x95, 0x99]);
+/** Reasons of a DISCONNECT that may be about the record that the peer has just read. */
+const ENDING_REASONS: ReadonlySet<number> = new Set([
+  0x80, 0x81, 0x82, 0x83, 0x90, 0x95, 0x99, 0x9a, 0x9b,
+]);
+/** How a socket tells that the peer has closed while more was on its way to it. */
+const CLOSED_BY_PEER: ReadonlySet<unknown> = new Set(['ECONNRESET', 'EPIPE']);
 const QUOTA_EXCEEDED = 0x97;
 const NO_MATCHING_SUBSCRIBERS = 0x10;
 
@@ -153,6 +163,8 @@ class MqttLink implements SinkLink {
   #phase: 'connecting' | 'up' | 'closed' = 'connecting';
   #outstanding = 0;
   #fault: CisternError | undefined;
+  /** What `onClosed` says; a close without any fault is the peer's. */
+  #isEndedByPeer = true;
 
   constructor(
     client: MqttClient,
@@ -174,13 +186,15 @@ class MqttLink implements SinkLink {
       mayRetain: true,
     };
     client.once('connect', (packet) => this.#onConnack(packet.properties));
-    const note = (error: Error): void => this.#noteFault(faultOf(error, options.config.url));
+    const note = (error: Error): void =>
+      this.#noteFault(faultOf(error, options.config.url), CLOSED_BY_PEER.has(codeNameOf(error)));
     client.on('error', note);
     // MQTT.js passes on only some of the socket's errors; the others would be a bare "closed".
     client.stream.on('error', note);
     client.on('disconnect', ({ reasonCode }) => {
       const message = `The upstream ended the connection: ${reasonText(reasonCode ?? 0)}.`;
-      this.#noteFault(new CisternError('UPSTREAM_UNREACHABLE', message));
+      const error = new CisternError('UPSTREAM_UNREACHABLE', message);
+      this.#noteFault(error, ENDING_REASONS.has(reasonCode ?? 0));
     });
     client.on('close', () => this.#onClose());
   }
@@ -200,9 +214,27 @@ class MqttLink implements SinkLink {
   async close(): Promise<void> {
     // MQTT.js waits for its socket's end, which comes once: after that it would wait for ever.
     if (this.#phase === 'closed') return;
+    const wasUp = this.#phase === 'up';
     this.#phase = 'closed';
+    if (wasUp) await this.#sayGoodbye();
+    if (this.#client.stream.closed) {
+      this.#client.end(true);
+      return;
+    }
     await new Promise<void>((resolve) => {
       this.#client.end(true, () => resolve());
+    });
+  }
+
+  /** MQTT.js would hold its DISCONNECT back until all that is in flight was acknowledged. */
+  #sayGoodbye(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#options.clock.after(GOODBYE_MS, resolve);
+      this.#client.stream.once('close', () => {
+        timer.cancel();
+        resolve();
+      });
+      this.#client.stream.end(DISCONNECT_PACKET);
     });
   }
 
@@ -245,8 +277,10 @@ class MqttLink implements SinkLink {
   }
 
   /** The first fault is the cause; what follows it is noise. */
-  #noteFault(error: CisternError): void {
-    this.#fault ??= error;
+  #noteFault(error: CisternError, isEndedByPeer = false): void {
+    if (this.#fault !== undefined) return;
+    this.#fault = error;
+    this.#isEndedByPeer = isEndedByPeer;
   }
 
   #onClose(): void {
@@ -258,7 +292,7 @@ class MqttLink implements SinkLink {
     // Frees what MQTT.js holds for the records in flight.
     this.#client.end(true);
     if (phase === 'connecting') this.#attempt.onFailed(error);
-    else this.#listener.onClosed(error);
+    else this.#listener.onClosed(error, this.#isEndedByPeer);
   }
 
   #publish(record: UplinkRecord): void {
@@ -395,8 +429,13 @@ function givenUp(url: string): CisternError {
 }
 
 function codeOf(error: Error): number | undefined {
-  const code = (error as { code?: unknown }).code;
+  const code = codeNameOf(error);
   return typeof code === 'number' ? code : undefined;
+}
+
+/** Such as ECONNRESET. */
+function codeNameOf(error: Error): unknown {
+  return (error as { code?: unknown }).code;
 }
 
 /** A host name with several addresses fails with an error for each, and no message of its own. */

@@ -1,96 +1,18 @@
 import { describe, expect, it } from 'vitest';
 import { encodePublishProperties } from '../../../src/codec/publish-properties.ts';
 import { encodeMessageAttributes } from '../../../src/codec/stored-message.ts';
-import type { CursorStore } from '../../../src/uplink/cursor-store.ts';
-import { Forwarder, type ForwarderOptions } from '../../../src/uplink/forwarder.ts';
 import type { UplinkRecord } from '../../../src/uplink/sink.ts';
-import type { UplinkStatus } from '../../../src/uplink/types.ts';
-import { MemoryLogger } from '../../support/memory-logger.ts';
-import { SimClock } from '../../support/sim-clock.ts';
 import { SimRandom } from '../../support/sim-random.ts';
-import { MemoryReader } from './memory-reader.ts';
-import { ScriptedSink } from './scripted-sink.ts';
-
-const FIRST = 16;
-const SECOND = 17;
-
-class MemoryCursors implements CursorStore {
-  readonly saved = new Map<string, number>();
-  saves = 0;
-
-  load(uplink: string, partitionId: number): number | undefined {
-    return this.saved.get(`${uplink}/${partitionId}`);
-  }
-
-  save(uplink: string, partitionId: number, offset: number): void {
-    this.saves += 1;
-    this.saved.set(`${uplink}/${partitionId}`, offset);
-  }
-}
-
-interface Bench {
-  readonly clock: SimClock;
-  readonly reader: MemoryReader;
-  readonly sink: ScriptedSink;
-  readonly cursors: MemoryCursors;
-  readonly logger: MemoryLogger;
-  make(options?: Partial<ForwarderOptions>): Forwarder;
-}
-
-function bench(
-  options: { partitions?: number; prefersBatches?: boolean; seed?: number } = {},
-): Bench {
-  const clock = new SimClock();
-  const reader = new MemoryReader({ telemetry: options.partitions ?? 1 }, () => clock.wallMs());
-  const sink = new ScriptedSink(options.prefersBatches);
-  const cursors = new MemoryCursors();
-  const logger = new MemoryLogger();
-  const random = new SimRandom(options.seed ?? 1);
-  const make = (overrides: Partial<ForwarderOptions> = {}): Forwarder =>
-    new Forwarder({
-      name: 'cloud',
-      streams: ['telemetry'],
-      start: 'earliest',
-      batch: { records: 20, bytes: 4096, lingerMs: 50 },
-      backoff: { baseMs: 1000, capMs: 8000 },
-      stallTimeoutMs: 30_000,
-      poisonAttempts: 3,
-      sink,
-      reader,
-      cursors,
-      clock,
-      random,
-      logger,
-      nodeId: 'gw',
-      lineage: 'cafe',
-      ...overrides,
-    });
-  return { clock, reader, sink, cursors, logger, make };
-}
-
-/** Drives turns until nothing moves any more, without letting time pass. */
-async function settle(clock: SimClock): Promise<void> {
-  for (let i = 0; i < 60; i += 1) await clock.settle();
-}
-
-function fill(reader: MemoryReader, count: number, partitionId = FIRST): void {
-  for (let i = 0; i < count; i += 1) reader.append(partitionId, `t/${i}`, `payload ${i}`);
-}
-
-function originsOf(count: number, partition = 0, from = 0): string[] {
-  return Array.from({ length: count }, (_, i) => `gw/cafe/telemetry/${partition}/${from + i}`);
-}
-
-/** The identity that DESIGN section 14 promises for every snapshot. */
-function expectBalanced(status: UplinkStatus): void {
-  const { acknowledgedRecords, backlogRecords, lappedRecords, deadLettered, expiredRecords } =
-    status;
-  expect(
-    acknowledgedRecords + backlogRecords + lappedRecords + deadLettered + expiredRecords,
-    JSON.stringify(status),
-  ).toBe(status.appendedRecords);
-  expect(backlogRecords).toBeGreaterThanOrEqual(0);
-}
+import {
+  bench,
+  expectBalanced,
+  expectFirstArrivalsInOrder,
+  fill,
+  FIRST,
+  originsOf,
+  SECOND,
+  settle,
+} from './forwarder-bench.ts';
 
 describe('an uplink that works', () => {
   it('sends the whole backlog in order, then what comes, and counts it', async () => {
@@ -511,7 +433,7 @@ describe('random outages', () => {
   it.each([1, 2, 3, 4, 5, 6])(
     'balance in every snapshot and lose nothing (seed %i)',
     async (seed) => {
-      const { clock, reader, sink, cursors, make } = bench({ partitions: 2, seed });
+      const { clock, reader, sink, cursors, logger, make } = bench({ partitions: 2, seed });
       const random = new SimRandom(seed);
       let forwarder = make();
       forwarder.start();
@@ -530,7 +452,7 @@ describe('random outages', () => {
           const count = Math.floor(random.fraction() * 30);
           fill(reader, count, FIRST + index);
           appended[index] = (appended[index] ?? 0) + count;
-        } else if (fate < 0.66) sink.cut();
+        } else if (fate < 0.66) sink.cut(random.fraction() < 0.5);
         else if (fate < 0.7) sink.reachable = !sink.reachable;
         else if (fate < 0.71 && seed > 4) {
           reader.trim(FIRST, Math.max(0, (appended[0] ?? 0) - 50));
@@ -550,6 +472,11 @@ describe('random outages', () => {
       expect(forwarder.status()).toMatchObject({ state: 'connected', backlogRecords: 0 });
       expectBalanced(forwarder.status());
       await forwarder.stop();
+      for (const { fields } of logger.entries.filter(
+        ({ event }) => event === 'uplink.dead_lettered',
+      )) {
+        expect(Number(String(fields['origin']).split('/')[4]) % 97).toBe(13);
+      }
       for (const index of [0, 1]) {
         const count = appended[index] ?? 0;
         expect(cursors.load('cloud', FIRST + index)).toBe(count);
@@ -563,11 +490,4 @@ describe('random outages', () => {
 
 function union(some: readonly string[], more: readonly string[]): Set<string> {
   return new Set([...some, ...more]);
-}
-
-/** Repeats may come late, but nothing comes for the first time after something newer did. */
-function expectFirstArrivalsInOrder(arrived: readonly string[], prefix: string): void {
-  const firsts = [...new Set(arrived.filter((origin) => origin.startsWith(prefix)))];
-  const offsets = firsts.map((origin) => Number(origin.slice(prefix.length)));
-  expect(offsets).toEqual(offsets.toSorted((a, b) => a - b));
 }

@@ -56,8 +56,9 @@ export class ScriptedSink implements Sink {
   }
 
   /** The link breaks; what was handed over is in doubt. */
-  cut(): void {
-    this.#listener?.onClosed(new CisternError('UPSTREAM_UNREACHABLE', 'the link broke'));
+  cut(endedByPeer = false): void {
+    const error = new CisternError('UPSTREAM_UNREACHABLE', 'the link broke');
+    this.#listener?.onClosed(error, endedByPeer);
   }
 
   settle(record: UplinkRecord, outcome: SendOutcome): void {
