@@ -73,8 +73,16 @@ async function startInOrder(
   const { ring, state } = storage;
   const streams = new StreamTable(config.streams, ring);
   const limits = limitsOf(config);
-  const brokerLogger = logger.child('broker');
-  const broker = new Broker({ ring, state, streams, clock, random, logger: brokerLogger, limits });
+  const broker = new Broker({
+    ring,
+    state,
+    streams,
+    clock,
+    random,
+    logger: logger.child('broker'),
+    limits,
+    version,
+  });
   await storage.replay(
     (record) => broker.replay(record),
     (record) => broker.evacuate(record),

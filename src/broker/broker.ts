@@ -17,13 +17,14 @@ import { Connection, type ConnectionHost } from './connection.ts';
 import { BrokerCounters } from './counters.ts';
 import { handleConnect, type ConnectContext } from './handle-connect.ts';
 import { PublishHandler } from './handle-publish.ts';
-import { handleSubscribe, handleUnsubscribe } from './handle-subscribe.ts';
+import { handleSubscribe, handleUnsubscribe, type SubscribeContext } from './handle-subscribe.ts';
 import type { BrokerLimits } from './limits.ts';
 import { ChunkPool, Output } from './output.ts';
 import { RetainedMessages } from './retained.ts';
 import { Router } from './router.ts';
 import { SessionRegistry } from './session-registry.ts';
 import { SubscriptionTree } from './subscription-tree.ts';
+import { storedMessages, SYS_INTERVAL_MS, type SysSource, SysTopics } from './sys-topics.ts';
 import { TopicTable } from './topics.ts';
 import { Wills } from './wills.ts';
 
@@ -43,6 +44,8 @@ export interface BrokerOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly limits: BrokerLimits;
+  /** Of this program, for `$SYS`. */
+  readonly version: string;
 }
 
 /**
@@ -66,7 +69,8 @@ export class Broker implements ConnectionHost {
   readonly #router: Router;
   readonly #wills: Wills;
   readonly #publish: PublishHandler;
-  readonly #context: ConnectContext & { readonly retained: RetainedMessages };
+  readonly #context: ConnectContext & SubscribeContext;
+  readonly #sys: SysTopics;
   readonly #timers: Timer[] = [];
   #dirty: Output[] = [];
   #newThisSecond = 0;
@@ -115,15 +119,17 @@ export class Broker implements ConnectionHost {
       clock,
       lastSequence,
     });
+    this.#sys = new SysTopics({ topics, clock, source: this.#sysSource(options.version) });
     this.#context = {
       registry,
       retained,
+      sys: this.#sys,
       wills: this.#wills,
       random,
       limits,
       lastSequence,
       connectionOf: (clientId) => this.#byClient.get(clientId),
-      opened: (connection) => void this.#byClient.set(connection.identity.clientId, connection),
+      opened: (connection) => this.#opened(connection),
     };
   }
 
@@ -142,6 +148,7 @@ export class Broker implements ConnectionHost {
     this.#wills.load();
     this.#every(SWEEP_INTERVAL_MS, () => this.#sweep());
     this.#every(CURSOR_SAVE_INTERVAL_MS, () => this.#registry.saveCursors());
+    this.#every(SYS_INTERVAL_MS, () => this.#sys.tick());
   }
 
   /** Whether a record of a segment that is let go is still needed, and by its old name. */
@@ -181,6 +188,7 @@ export class Broker implements ConnectionHost {
   /** A new socket of a listener. Beyond the limits it is closed at once. */
   accept(socket: Socket, listenerAddress: string, authorizer: Authorizer): void {
     this.#newThisSecond++;
+    this.counters.sockets++;
     const tooMany = this.#connections.size >= this.#limits.connections;
     if (this.#stopping || tooMany || this.#newThisSecond > this.#limits.connectionRatePerSecond) {
       this.counters.drop(tooMany ? 'connection_limit' : 'connection_rate');
@@ -193,12 +201,17 @@ export class Broker implements ConnectionHost {
     }
     const connection = new Connection({
       socket,
-      output: new Output(socket, this.#chunks, (output) => this.#noteDirty(output)),
+      output: new Output({
+        socket,
+        pool: this.#chunks,
+        counters: this.counters,
+        limitBytes: this.#limits.outputBufferBytes,
+        onDirty: (output) => this.#noteDirty(output),
+      }),
       host: this,
       authorizer,
       listenerAddress,
       maxPacketBytes: this.#limits.packetSizeBytes,
-      outputLimitBytes: this.#limits.outputBufferBytes,
     });
     this.#connections.add(connection);
   }
@@ -272,6 +285,25 @@ export class Broker implements ConnectionHost {
     this.logger.debug('client.closed', { client: identity.clientId, error: error?.message });
     if (!this.#stopping) this.#wills.connectionLost(session);
     this.#registry.disconnected(session);
+  }
+
+  #opened(connection: Connection): void {
+    this.counters.connects++;
+    this.#byClient.set(connection.identity.clientId, connection);
+    const { counters } = this;
+    counters.connectedMaximum = Math.max(counters.connectedMaximum, this.#byClient.size);
+  }
+
+  #sysSource(version: string): SysSource {
+    return {
+      version,
+      counters: this.counters,
+      connected: () => this.#byClient.size,
+      sessions: () => this.#registry.size,
+      subscriptions: () => this.#registry.countSubscriptions(),
+      retainedMessages: () => this.#retained.size,
+      stored: () => storedMessages(this.#ring),
+    };
   }
 
   #onDisconnect(connection: Connection, packet: DisconnectPacket): void {
@@ -362,6 +394,7 @@ export class Broker implements ConnectionHost {
     for (const session of this.#registry.expired()) {
       this.#wills.publish(session.clientId);
       this.#registry.remove(session);
+      this.counters.expiredSessions++;
     }
     this.#wills.publishDue();
   }

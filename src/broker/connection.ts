@@ -1,12 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { ProtocolError } from '../base/errors.ts';
-import { encodeControl } from '../codec/control-encoder.ts';
-import type {
-  AckType,
-  ControlPacket,
-  DisconnectPacket,
-  ProtocolVersion,
-} from '../codec/control-packet.ts';
+import { encodeControl, type OutgoingControl } from '../codec/control-encoder.ts';
+import type { AckType, ControlPacket, ProtocolVersion } from '../codec/control-packet.ts';
 import { PacketType } from '../codec/control-packet.ts';
 import { PacketDecoder, type PacketHandler, type PublishView } from '../codec/packet-decoder.ts';
 import { noProperties } from '../codec/properties.ts';
@@ -28,7 +23,7 @@ import type { ClientSession, SessionLink } from './client-session.ts';
 import type { BrokerCounters } from './counters.ts';
 import { GatedQueue, type GatedItem } from './gated-queue.ts';
 import type { Output } from './output.ts';
-import type { Publication } from './publication.ts';
+import { NO_BYTES, type Publication } from './publication.ts';
 import type { Topic } from './topics.ts';
 
 /** What a connection asks of the broker. It does not know the ring, nor other connections. */
@@ -87,7 +82,6 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   readonly #host: ConnectionHost;
   readonly #decoder: PacketDecoder;
   readonly #acks = new GatedQueue();
-  readonly #outputLimitBytes: number;
   #waitingForCommit = false;
   #parked = false;
   #held = false;
@@ -99,7 +93,6 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     authorizer: Authorizer;
     listenerAddress: string;
     maxPacketBytes: number;
-    outputLimitBytes: number;
   }) {
     this.socket = options.socket;
     this.output = options.output;
@@ -107,7 +100,6 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     this.listenerAddress = options.listenerAddress;
     this.#host = options.host;
     this.#decoder = new PacketDecoder({ maxPacketBytes: options.maxPacketBytes });
-    this.#outputLimitBytes = options.outputLimitBytes;
     this.lastPacketMs = this.#host.nowMs();
     this.state = { kind: 'connecting', sinceMs: this.lastPacketMs };
     this.socket.onData = (chunk) => this.#receive(chunk);
@@ -135,7 +127,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   }
 
   get writable(): boolean {
-    return this.output.queuedBytes < this.#outputLimitBytes;
+    return this.output.writable;
   }
 
   /** CONNECT was accepted. What follows in the same chunk is read by this version's rules. */
@@ -148,11 +140,15 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   // Packets in.
 
   onPublish(view: PublishView): void {
+    const { counters } = this.#host;
+    counters.packetsReceived++;
+    counters.receivedPayloadBytes += view.payloadEnd - view.payloadStart;
     this.#host.onPublish(this, view);
     if (!this.#host.accepting) this.#park();
   }
 
   onAck(type: AckType, packetId: number, reasonCode: number): void {
+    this.#host.counters.packetsReceived++;
     if (this.state.kind !== 'open') return;
     const { session } = this.state;
     switch (type) {
@@ -171,6 +167,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   }
 
   onControl(packet: ControlPacket): void {
+    this.#host.counters.packetsReceived++;
     this.#host.onPacket(this, packet);
   }
 
@@ -209,7 +206,10 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
       publication.payloadStart,
       publication.payloadEnd,
     );
-    this.#host.counters.delivered++;
+    const { counters } = this.#host;
+    counters.delivered++;
+    counters.packetsSent++;
+    counters.deliveredPayloadBytes += payloadLength;
     return true;
   }
 
@@ -218,9 +218,9 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   }
 
   /** Sends a whole packet, ahead of acks that still wait: for those that promise nothing. */
-  send(packet: Parameters<typeof encodeControl>[0]): void {
+  send(packet: OutgoingControl): void {
     if (this.state.kind === 'closed') return;
-    this.output.write(encodeControl(packet, this.version));
+    this.#writePacket(this.#encode(packet));
   }
 
   /** Acknowledges in order, once the ring is durable up to `sequence` (0: nothing to wait for). */
@@ -240,8 +240,8 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   }
 
   /** As `acknowledge`, for a whole packet. */
-  sendAfterDurable(sequence: number, packet: Parameters<typeof encodeControl>[0]): void {
-    this.#defer(sequence, encodeControl(packet, this.version));
+  sendAfterDurable(sequence: number, packet: OutgoingControl): void {
+    this.#defer(sequence, this.#encode(packet));
   }
 
   afterDurable(sequence: number, fn: () => void): void {
@@ -258,15 +258,11 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   // Ends.
 
   /** Says why (5.0), then closes. A will is published unless the session drops it first. */
-  disconnect(reasonCode: number): void {
+  disconnect(reasonCode: number, reason?: string): void {
     if (this.state.kind === 'closed') return;
     if (this.version === 5 && this.state.kind === 'open') {
-      const packet: DisconnectPacket = {
-        type: 'disconnect',
-        reasonCode,
-        properties: noProperties(),
-      };
-      this.output.write(encodeControl(packet, 5));
+      const properties = reason === undefined ? {} : { reasonString: reason };
+      this.send({ type: 'disconnect', reasonCode, properties });
     }
     this.finish();
   }
@@ -295,6 +291,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   #receive(chunk: Uint8Array): void {
     if (this.state.kind === 'closed') return;
     this.lastPacketMs = this.#host.nowMs();
+    this.#host.counters.bytesReceived += chunk.length;
     if (!this.#host.accepting) this.#park();
     this.#guarded(() => this.#decoder.feed(chunk, this));
     this.#holdWhileUnread();
@@ -337,7 +334,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
         return;
       }
     }
-    this.disconnect(error.reasonCode);
+    this.disconnect(error.reasonCode, error.message);
   }
 
   /** CONNACK with a reason, then the end. */
@@ -365,6 +362,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
 
   #writeAck(type: AckType, packetId: number): void {
     if (this.state.kind === 'closed') return;
+    this.#host.counters.packetsSent++;
     const at = this.output.reserve(ACK_BYTES);
     writeAck(this.output.buffer, at, type, packetId);
   }
@@ -387,7 +385,24 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   #emit(item: GatedItem): void {
     if (typeof item === 'number') this.#writeAck((item >> 16) as AckType, item & 0xffff);
     else if (typeof item === 'function') item();
-    else if (this.state.kind !== 'closed') this.output.write(item);
+    else if (this.state.kind !== 'closed') this.#writePacket(item);
+  }
+
+  /**
+   * [MQTT-3.1.2-24]: what is larger than the client takes goes without its properties, which no
+   * answer needs, or not at all.
+   */
+  #encode(packet: OutgoingControl): Uint8Array {
+    const whole = encodeControl(packet, this.version);
+    if (whole.length <= this.maxPacketBytes || !('properties' in packet)) return whole;
+    const bare = encodeControl({ ...packet, properties: {} }, this.version);
+    return bare.length <= this.maxPacketBytes ? bare : NO_BYTES;
+  }
+
+  #writePacket(bytes: Uint8Array): void {
+    if (bytes.length === 0) return;
+    this.#host.counters.packetsSent++;
+    this.output.write(bytes);
   }
 
   #park(): void {
@@ -411,6 +426,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     if (this.state.kind === 'closed') return;
     this.#host.onClosed(this, error);
     this.state = { kind: 'closed' };
+    this.output.close();
     this.#acks.clear();
     this.topics.clear();
   }

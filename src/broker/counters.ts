@@ -1,12 +1,34 @@
-/** What the broker counts, for the status page and `$SYS`. One owner, handed in. */
+/** What the broker counts since its start, for the status page and `$SYS`. One owner, handed in. */
 export class BrokerCounters {
   /** PUBLISH packets taken from clients. */
   received = 0;
   /** PUBLISH packets sent to clients, repeats included. */
   delivered = 0;
+  /** Payload bytes of those. */
+  receivedPayloadBytes = 0;
+  deliveredPayloadBytes = 0;
+  /** Packets of every type. */
+  packetsReceived = 0;
+  packetsSent = 0;
+  /** Bytes of the streams, as handed over by and to sockets. */
+  bytesReceived = 0;
+  bytesSent = 0;
+  /** Sockets taken from listeners, and CONNECTs accepted. */
+  sockets = 0;
+  connects = 0;
+  /** The most clients that were connected at one time. */
+  connectedMaximum = 0;
+  /** Sessions that ended because their client did not come back in time. */
+  expiredSessions = 0;
   readonly dropped = new Map<string, number>();
 
   drop(reason: string, count = 1): void {
     this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + count);
+  }
+
+  get droppedInAll(): number {
+    let sum = 0;
+    for (const count of this.dropped.values()) sum += count;
+    return sum;
   }
 }

@@ -10,6 +10,7 @@ import type { WillMessage } from './client-session.ts';
 import type { Connection } from './connection.ts';
 import type { BrokerLimits } from './limits.ts';
 import { NEVER_EXPIRES, type SessionRegistry } from './session-registry.ts';
+import { isSysTopic } from './sys-topics.ts';
 import type { Wills } from './wills.ts';
 
 /** 3.1.1 return codes of CONNACK, table 3.1. */
@@ -68,6 +69,13 @@ export function handleConnect(
     return;
   }
   const will = willOf(packet);
+  if (will !== undefined && isSysTopic(will.topic)) {
+    connection.refuseConnect(
+      packet.protocolVersion,
+      isV5 ? ReasonCode.notAuthorized : RETURN_NOT_AUTHORIZED,
+    );
+    return;
+  }
   // [MQTT-3.1.4-3]: the client that is there with this id is disconnected.
   context.connectionOf(clientId)?.disconnect(ReasonCode.sessionTakenOver);
   if (packet.cleanStart) context.wills.sessionEnds(clientId);

@@ -8,10 +8,12 @@ import type { BrokerLimits } from './limits.ts';
 import { Publication } from './publication.ts';
 import type { RetainedMessages } from './retained.ts';
 import type { SessionRegistry } from './session-registry.ts';
+import { isSysTopic, type SysTopics } from './sys-topics.ts';
 
 export interface SubscribeContext {
   readonly registry: SessionRegistry;
   readonly retained: RetainedMessages;
+  readonly sys: SysTopics;
   readonly limits: BrokerLimits;
   lastSequence(): number;
 }
@@ -51,9 +53,9 @@ export function handleSubscribe(
     reasonCodes,
     properties: noProperties(),
   });
-  if (wantRetained.length === 0 || context.retained.size === 0) return;
+  if (wantRetained.length === 0) return;
   connection.afterDurable(0, () => {
-    void sendRetained(connection, session, wantRetained, context.retained);
+    void sendRetained(connection, session, wantRetained, context);
   });
 }
 
@@ -102,10 +104,11 @@ async function sendRetained(
   connection: Connection,
   session: ClientSession,
   wanted: readonly { filter: string; options: SubscriptionOptions }[],
-  retained: RetainedMessages,
+  { retained, sys }: SubscribeContext,
 ): Promise<void> {
   for (const { filter, options } of wanted) {
-    for (const message of await retained.matching(filter)) {
+    const isSys = isSysTopic(filter);
+    for (const message of isSys ? sys.matching(filter) : await retained.matching(filter)) {
       if (!connection.isOpen || connection.session !== session) return;
       const ids = options.subscriptionId === undefined ? [] : [options.subscriptionId];
       const qos = message.qos < options.qos ? message.qos : options.qos;

@@ -1,4 +1,5 @@
 import type { Socket } from '../platform/network.ts';
+import type { BrokerCounters } from './counters.ts';
 
 const SMALL_BYTES = 1024;
 const LARGE_BYTES = 64 * 1024;
@@ -6,8 +7,14 @@ const LARGE_BYTES = 64 * 1024;
 const SPARE_LARGE_CHUNKS = 32;
 const SPARE_SMALL_CHUNKS = 512;
 
+/** Bytes queued for all connections together; beyond it each has no more than its share below. */
+const MAX_QUEUED_BYTES = 64 * 1024 * 1024;
+const SHARE_WHEN_CROWDED_BYTES = 4 * 1024;
+
 /** Write buffers shared by all connections, so that an idle one holds none. */
 export class ChunkPool {
+  /** Handed to sockets and not taken by their peers, over all connections. */
+  queuedBytes = 0;
   readonly #small: Buffer[] = [];
   readonly #large: Buffer[] = [];
 
@@ -33,16 +40,37 @@ export class ChunkPool {
 export class Output {
   readonly #socket: Socket;
   readonly #pool: ChunkPool;
+  readonly #counters: BrokerCounters;
+  readonly #limitBytes: number;
   readonly #onDirty: (output: Output) => void;
   #chunk: Buffer | undefined;
   #used = 0;
   #queued = 0;
+  #isClosed = false;
 
   /** `onDirty` is called once a turn, when the first byte is written; it must see to `flush`. */
-  constructor(socket: Socket, pool: ChunkPool, onDirty: (output: Output) => void) {
-    this.#socket = socket;
-    this.#pool = pool;
-    this.#onDirty = onDirty;
+  constructor(options: {
+    readonly socket: Socket;
+    readonly pool: ChunkPool;
+    readonly counters: BrokerCounters;
+    readonly limitBytes: number;
+    readonly onDirty: (output: Output) => void;
+  }) {
+    this.#socket = options.socket;
+    this.#pool = options.pool;
+    this.#counters = options.counters;
+    this.#limitBytes = options.limitBytes;
+    this.#onDirty = options.onDirty;
+  }
+
+  /**
+   * False while the peer does not take what it was sent. Where many peers do not, each has less:
+   * their queues together must fit the machine.
+   */
+  get writable(): boolean {
+    const queued = this.#queued + this.#used;
+    if (queued >= this.#limitBytes) return false;
+    return this.#pool.queuedBytes < MAX_QUEUED_BYTES || queued < SHARE_WHEN_CROWDED_BYTES;
   }
 
   /** Bytes that the peer has not taken yet, those of this turn included. */
@@ -84,12 +112,37 @@ export class Output {
     const used = this.#used;
     this.#chunk = undefined;
     this.#used = 0;
-    this.#queued = this.#socket.write(chunk.subarray(0, used), () => this.#pool.give(chunk));
+    if (this.#isClosed) {
+      this.#pool.give(chunk);
+      return;
+    }
+    this.#counters.bytesSent += used;
+    if (this.#queued > 0 && used < chunk.length) {
+      // It may stay for long: a stalled peer must not hold a whole chunk for a few bytes.
+      const copy = Buffer.allocUnsafeSlow(used);
+      chunk.copy(copy, 0, 0, used);
+      this.#pool.give(chunk);
+      this.#noteQueued(this.#socket.write(copy));
+      return;
+    }
+    const sent = chunk.subarray(0, used);
+    this.#noteQueued(this.#socket.write(sent, () => this.#pool.give(chunk)));
   }
 
   /** The socket says that everything it was given has left. */
   drained(): void {
-    this.#queued = 0;
+    this.#noteQueued(0);
+  }
+
+  /** Nothing is sent any more. What the socket was given is its own. */
+  close(): void {
+    this.#isClosed = true;
+    this.#noteQueued(0);
+  }
+
+  #noteQueued(bytes: number): void {
+    this.#pool.queuedBytes += bytes - this.#queued;
+    this.#queued = bytes;
   }
 
   #makeRoom(chunk: Buffer, bytes: number): Buffer {

@@ -76,8 +76,10 @@ export class SessionRegistry implements SessionJournal {
     return this.#sessions.get(clientId);
   }
 
-  all(): IterableIterator<ClientSession> {
-    return this.#sessions.values();
+  countSubscriptions(): { all: number; shared: number } {
+    let all = 0;
+    for (const { subscriptions } of this.#sessions.values()) all += subscriptions.size;
+    return { all, shared: 0 };
   }
 
   /** Takes up every session that was durable before the restart; all of them are offline. */
