@@ -15,6 +15,7 @@ import type { BrokerLimits } from './limits.ts';
 import { NO_BYTES, Publication } from './publication.ts';
 import type { Router } from './router.ts';
 import type { SessionRegistry } from './session-registry.ts';
+import { isSysTopic } from './sys-topics.ts';
 import type { TopicTable } from './topics.ts';
 
 /** Topics one connection has at hand; beyond it they are forgotten and looked up again. */
@@ -63,24 +64,23 @@ export class PublishHandler {
   onPublish(connection: Connection, view: PublishView): void {
     if (!connection.isOpen) return;
     this.#counters.received++;
-    const { session } = connection;
     const { qos, packetId } = view;
     const known = this.#knownTopic(connection, view);
     const publication = this.#publication;
-    publication.reset(known.topic);
+    publication.reset(known.topic, known.source);
     publication.qos = qos;
     publication.retain = view.retain;
-    publication.properties = this.#properties(view);
-    publication.buffer = view.buffer;
+    const properties = this.#properties(view);
+    if (publication.properties !== properties) publication.properties = properties;
+    if (publication.buffer !== view.buffer) publication.buffer = view.buffer;
     publication.payloadStart = view.payloadStart;
     publication.payloadEnd = view.payloadEnd;
-    publication.origin = session.clientId;
-    publication.source = known.source;
     const expiry = this.#scan.messageExpirySeconds;
-    if (publication.properties.length > 0 && expiry >= 0) {
+    if (properties.length > 0 && expiry >= 0) {
       publication.expiresAtMs = this.#clock.wallMs() + expiry * 1000;
     }
-    if (!connection.authorizer.publish(connection.identity, known.topic.name)) {
+    const { name } = known.topic;
+    if (isSysTopic(name) || !connection.authorizer.publish(connection.identity, name)) {
       this.#counters.drop('not_authorized');
       this.#refuse(connection, view, ReasonCode.notAuthorized);
       return;

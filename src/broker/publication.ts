@@ -64,12 +64,19 @@ export class Publication {
     return this.#kept;
   }
 
-  /** Makes the object ready for the next message; copies that were kept stay as they are. */
-  reset(topic: Topic): void {
-    this.topic = topic;
-    this.#kept = undefined;
+  /**
+   * Makes the object ready for the next message of `source`'s topic and client; copies that were kept
+   * stay as they are. References are stored only where they change: each store into an old object is
+   * work for the garbage collector.
+   */
+  reset(topic: Topic, source: RecordSource): void {
+    if (this.source !== source) {
+      this.topic = topic;
+      this.source = source;
+      this.origin = source.origin;
+    }
+    if (this.#kept !== undefined) this.#kept = undefined;
     this.sequence = 0;
     this.expiresAtMs = 0;
-    this.source = null;
   }
 }

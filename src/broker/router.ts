@@ -1,7 +1,6 @@
 import { CisternError, ProtocolError } from '../base/errors.ts';
 import { ReasonCode } from '../codec/reason-codes.ts';
 import { MessageAttributesEncoder, type Receipt } from '../codec/stored-message.ts';
-import { parsePublishProperties } from '../codec/publish-properties.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { AppendRequest, DurabilityWaiter, Ring } from '../ring/types.ts';
 import { RecordFlag, RETAINED_PARTITION_ID, SESSION_PARTITION_ID } from '../ring/types.ts';
@@ -77,9 +76,7 @@ export class Router implements DurabilityWaiter {
     const flags =
       (qos > 0 && this.#wantedLater(publication, matches) ? RecordFlag.session : 0) |
       (retains ? RecordFlag.retained : 0);
-    const streamPartition = topic.partitionId(qos, publication.origin, (name) =>
-      userProperty(publication.properties, name),
-    );
+    const streamPartition = topic.partitionId(publication);
     if (streamPartition === 0 && flags === 0) {
       this.#deliver(publication, matches);
       return 'unstored';
@@ -130,11 +127,13 @@ export class Router implements DurabilityWaiter {
     const { topic, qos, retain, properties, origin } = publication;
     const wallMs = properties.length === 0 ? 0 : this.#clock.wallMs();
     const request = this.#request;
+    const attributes = this.#attributes.encode(qos, retain, properties, wallMs, receipt);
     request.partitionId = partitionId;
-    request.source = publication.source ?? { topic: topic.name, origin, epoch: 0, number: 0 };
     request.flags = receipt === undefined ? flags : flags | RecordFlag.receipt;
-    request.attributes = this.#attributes.encode(qos, retain, properties, wallMs, receipt);
-    request.payload = publication.buffer;
+    request.source = publication.source ?? { topic: topic.name, origin, epoch: 0, number: 0 };
+    // A reference that is stored into an old object is work for the garbage collector.
+    if (request.attributes !== attributes) request.attributes = attributes;
+    if (request.payload !== publication.buffer) request.payload = publication.buffer;
     request.payloadStart = publication.payloadStart;
     request.payloadEnd = publication.payloadEnd;
     request.rides = qos === 0;
@@ -194,10 +193,4 @@ export class Router implements DurabilityWaiter {
     if (this.#uncommitted.length === 0) this.#ring.whenDurable(this);
     this.#uncommitted.push({ publication: publication.keep(), expectedBy });
   }
-}
-
-function userProperty(properties: Uint8Array, name: string): string {
-  if (properties.length === 0) return '';
-  const { userProperties } = parsePublishProperties(properties, 0, properties.length);
-  return userProperties.find(([key]) => key === name)?.[1] ?? '';
 }

@@ -1,6 +1,8 @@
+import { parsePublishProperties } from '../codec/publish-properties.ts';
 import { partitionFor, type StreamTable } from '../streams/stream-table.ts';
 import type { OpenStream } from '../streams/stream-table.ts';
 import type { ClientSession, Subscription } from './client-session.ts';
+import type { Publication } from './publication.ts';
 import type { SubscriptionTree } from './subscription-tree.ts';
 
 /** One receiver of a topic's messages: a session, with all of its matching subscriptions as one. */
@@ -23,6 +25,8 @@ export class Topic {
   readonly bytes: Buffer;
   /** Owner by QoS: where no stream wants the message it is undefined. */
   readonly streams: readonly (OpenStream | undefined)[];
+  /** By QoS: the partition of every message, 0 where no stream owns them, -1 where each has its own. */
+  readonly #partitionIds: readonly number[];
   matches: readonly Match[] = [];
   /** Of the subscriptions for which `matches` was made. */
   matchVersion = -1;
@@ -31,16 +35,25 @@ export class Topic {
     this.name = name;
     this.bytes = Buffer.from(name, 'utf8');
     this.streams = streams;
+    this.#partitionIds = streams.map((stream) => fixedPartition(stream, name));
   }
 
   /** Partition in the ring for a message; 0 where no stream owns it. */
-  partitionId(qos: number, origin: string, property: (name: string) => string): number {
+  partitionId({ qos, origin, properties }: Publication): number {
+    const fixed = this.#partitionIds[qos] as number;
+    if (fixed >= 0) return fixed;
     const stream = this.streams[qos];
     if (stream === undefined) return 0;
     const { key } = stream.config;
-    if (key.by === 'topic') return partitionFor(stream, this.name);
-    return partitionFor(stream, key.by === 'client' ? origin : property(key.name));
+    if (key.by === 'property') return partitionFor(stream, userProperty(properties, key.name));
+    return partitionFor(stream, key.by === 'client' ? origin : this.name);
   }
+}
+
+function fixedPartition(stream: OpenStream | undefined, topic: string): number {
+  if (stream === undefined) return 0;
+  const isOne = stream.partitionIds.length === 1 || stream.config.key.by === 'topic';
+  return isOne ? partitionFor(stream, topic) : -1;
 }
 
 /** Topics beyond this are forgotten all at once and found again as they come: a cache, not a limit. */
@@ -105,4 +118,10 @@ export function mergeBySession(subscriptions: readonly Subscription[]): Match[] 
     });
   }
   return [...merged.values()];
+}
+
+function userProperty(properties: Uint8Array, name: string): string {
+  if (properties.length === 0) return '';
+  const { userProperties } = parsePublishProperties(properties, 0, properties.length);
+  return userProperties.find(([key]) => key === name)?.[1] ?? '';
 }

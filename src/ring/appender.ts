@@ -16,7 +16,7 @@ import type { AppendRequest, EventTime, RecordSource, RecordView } from './types
 const DEFINITION_PERIOD_BYTES = 256 * 1024;
 const DEFINITION_PERIODS = 16;
 const MAX_BATCH_BYTES = 512 * 1024;
-const MAX_IDLE_WRITERS = 3;
+const MAX_IDLE_WRITERS = 8;
 /** What a start needs in hand: it takes one slot and names another. */
 export const SLOTS_FOR_START = 2;
 /** What must be in hand to open a segment, so that its header leaves enough for a start. */

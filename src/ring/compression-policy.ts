@@ -5,7 +5,7 @@ import { PAGE_BYTES } from './format.ts';
 /** After so many fruitless tries in a row, one batch of this many is tried. */
 const MAX_SKIPPED = 64;
 /** The share of the event loop's time that compression may take. */
-const TIME_SHARE = 0.1;
+const TIME_SHARE = 0.05;
 /** Time saved up while little was written, so that a burst is compressed whole. */
 const MAX_SAVED_MS = 50;
 

@@ -3,17 +3,18 @@ import { type Address, splitAddress } from '../../base/address.ts';
 import { CisternError } from '../../base/errors.ts';
 import type { Listener, Network, Socket } from '../network.ts';
 import { findPortOwner } from './port-owner.ts';
+import { SharedReadBuffer } from './shared-read-buffer.ts';
 
 /** How long a peer may take to read what was queued before its goodbye, before the socket is cut. */
 const GOODBYE_TIMEOUT_MS = 2_000;
 
 export function createNodeNetwork(): Network {
+  const reads = new SharedReadBuffer();
   return {
     async listen(address, onSocket) {
       const { host, port } = addressToListenOn(address);
-      const server = createServer({ noDelay: true, keepAlive: true }, (socket) =>
-        onSocket(wrapSocket(socket)),
-      );
+      const options = { noDelay: true, keepAlive: true, pauseOnConnect: true };
+      const server = createServer(options, (socket) => onSocket(wrapSocket(socket, reads)));
       await new Promise<void>((resolve, reject) => {
         server.once('error', (error: NodeJS.ErrnoException) => {
           listenError(error, address, port).then(reject, reject);
@@ -60,8 +61,9 @@ async function listenError(
   });
 }
 
-function wrapSocket(socket: NetSocket): Socket {
+function wrapSocket(accepted: NetSocket, reads: SharedReadBuffer): Socket {
   let failure: Error | undefined;
+  const socket = reads.adopt(accepted, (chunk) => wrapped.onData(chunk));
   const wrapped: Socket = {
     remoteAddress: socket.remoteAddress ?? '',
     remotePort: socket.remotePort ?? 0,
@@ -81,7 +83,6 @@ function wrapSocket(socket: NetSocket): Socket {
     },
     destroy: () => void socket.destroy(),
   };
-  socket.on('data', (chunk) => wrapped.onData(chunk));
   socket.on('drain', () => wrapped.onDrain());
   socket.on('error', (error) => {
     failure = error;
