@@ -249,10 +249,9 @@ function recoveredState(options: RingOptions, files: SlotFiles, known: Recovered
   state.tailsJumped = known.tailUncertain;
   if (known.tailUncertain) noteJump(state);
   state.counters.corruptRecords = known.corruptRecords;
-  const [newestPassedOver, ...relied] = known.passedOver;
-  const used = new Set([...known.segments.map(({ slot }) => slot), ...relied]);
+  const used = new Set([...known.segments.map(({ slot }) => slot), ...known.passedOver]);
   for (let slot = 0; slot < slotCount; slot++) if (!used.has(slot)) slots.free(slot);
-  slots.prefer(newestPassedOver ?? newest.nextSlot);
+  slots.prefer(newest.nextSlot);
   for (const [segment, detail] of known.details) state.cache.putDetail(segment.epoch, detail);
   return state;
 }
@@ -274,11 +273,11 @@ function pick({ clock, crc32, compressor, logger }: RingOptions): {
   return { clock, crc32, compressor, logger };
 }
 
-// Each restart takes a slot, and only a running ring lets slots go. After a row of crashes none may
-// be left; then the oldest segment goes that rotation would let go next, plain ones first.
-// Where the newest header is lost, so is the word of what it let go, which was the oldest.
-function makeRoom(state: RingState, newestIsKnown: boolean): void {
-  while (state.slots.inHand < SLOTS_FOR_START) {
+// Only a running ring lets slots go. Where a row of crashes has left too few, the oldest segment goes
+// that rotation would let go next, plain ones first. Where the newest header is lost, so is the word
+// of what it let go, which was the oldest.
+function makeRoom(state: RingState, slotCount: number, newestIsKnown: boolean): void {
+  while (state.slots.inHand < slotCount) {
     const older = state.segments.slice(0, -1);
     const plain = newestIsKnown ? older.find(({ flags }) => flags === 0) : undefined;
     const victim = plain ?? older[0];
@@ -337,32 +336,39 @@ async function writeFirstBatch(
   options: RingOptions,
 ): Promise<void> {
   const { appender, committer } = parts;
+  const { slots } = state;
   const old = known?.unsealed.segment;
-  // A copy that was passed over may hold what a newer one has let go. Where the newer one is still
-  // sound after a torn first batch it counts again, so none that it relies on may be written before.
-  const relied = known?.passedOver.slice(1) ?? [];
-  const reliedAreNamed = relied.length > 0 && state.slots.inHand < SLOTS_FOR_START;
-  if (reliedAreNamed) for (const slot of relied) state.slots.free(slot);
-  const isShort = state.slots.inHand < SLOTS_FOR_START;
+  const newestIsKnown = known?.unsealed.hasHeader ?? true;
+  // Torn over a segment that was passed over, the first batch would leave parts of that one which
+  // look like damage. So it goes elsewhere where it can, and else over the newest of them.
+  const passedOver = [...(known?.passedOver ?? [])];
+  const freeOne = (): void => {
+    const slot = passedOver.shift();
+    if (slot !== undefined) slots.free(slot);
+  };
+  if (slots.inHand === 0) freeOne();
+  makeRoom(state, 1, newestIsKnown);
+  // What is freed from here on is named as the next slot at most: the next start may need what is
+  // in it, until the first batch is durable.
+  while (slots.inHand < SLOTS_FOR_START && passedOver.length > 0) freeOne();
+  const isShort = slots.inHand < SLOTS_FOR_START;
   const copies = known === undefined ? noCopies : copiesOf(known, options, isShort);
   if (copies.whole && old !== undefined) {
     state.segments.splice(state.segments.indexOf(old), 1);
     old.state = 'free';
     for (const [id, extent] of old.extents) state.partitions.need(id).bytes -= extent.bytes;
-    // It may be named as the next one before its copy is durable: it is not written before that.
-    if (isShort) state.slots.free(old.slot);
+    if (isShort) slots.free(old.slot);
   }
-  makeRoom(state, known?.unsealed.hasHeader ?? true);
+  makeRoom(state, SLOTS_FOR_START, newestIsKnown);
   const batch = appender.openEmptyBatch();
   batch.mark(BATCH_RECOVERY_COPY);
   for (const record of copies.records) appender.carry(record);
   appender.close();
-  const mayMove = !(copies.whole && isShort) && !reliedAreNamed;
-  const isDurable = await committer.commitNow({ mayMove });
+  const isDurable = await committer.commitNow({ mayMove: !(copies.whole && isShort) });
   if (!isDurable)
     throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
-  if (!reliedAreNamed) for (const slot of relied) state.slots.free(slot);
-  if (copies.whole && !isShort && old !== undefined) state.slots.free(old.slot);
+  while (passedOver.length > 0) freeOne();
+  if (copies.whole && !isShort && old !== undefined) slots.free(old.slot);
   if (!copies.whole && known !== undefined) summarize(known, appender, state);
 }
 

@@ -19,11 +19,6 @@ export interface Found {
   readonly bytes: Uint8Array;
 }
 
-/** The segment to go on from, and the slots of the mere copies behind it, newest first. */
-export interface Original extends Found {
-  readonly passedOver: readonly number[];
-}
-
 /**
  * True where the first batch found is the first that was written: its header page says so, or it
  * goes on from the last batch of the segment before. A cut can leave a batch without its header.
@@ -63,21 +58,6 @@ export function jumpsIn(
     }
   }
   return jumps;
-}
-
-/** Its header, where nothing in it is fresh and the segment before it is live still. */
-export function mereCopyHeader({ candidate, walk }: Found): SegmentHeader | undefined {
-  const { header } = candidate;
-  if (header === undefined || walk.damaged.length > 0) return undefined;
-  if (walk.batches.some((batch) => batch.header.freshCount > 0)) return undefined;
-  const { epoch } = header.previous;
-  return header.live.some((entry) => entry.epoch === epoch) ? header : undefined;
-}
-
-/** True where each segment that `header` calls live is in its slot still. */
-export function allLiveAreThere(header: SegmentHeader, candidates: readonly Candidate[]): boolean {
-  const there = new Map(candidates.map(({ slot, epoch }) => [slot, epoch]));
-  return header.live.every(({ slot, epoch }) => there.get(slot) === epoch);
 }
 
 export function sameRing(a: SegmentHeader | undefined, b: SegmentHeader | undefined): boolean {

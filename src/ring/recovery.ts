@@ -7,15 +7,13 @@ import {
   decodeBatchHeader,
   looksLikeBatch,
 } from './batch-header.ts';
+import { type Base, findBase } from './base-segment.ts';
 import { isZero, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
 import { Partitions } from './partitions.ts';
 import {
-  allLiveAreThere,
   type Candidate,
   type Found,
   jumpsIn,
-  mereCopyHeader,
-  type Original,
   sameRing,
   startIsProved,
   wasClosed,
@@ -55,8 +53,8 @@ export interface Recovered {
     readonly hasHeader: boolean;
   };
   /**
-   * Slots of newer segments that were passed over, newest first. Until the new epoch is durable they
-   * may be written in this order alone: each of them is what a newer one of them relies on.
+   * Slots of newer segments that were passed over, newest first. Where one must be written before
+   * the new epoch is durable, it is the newest: an older one may be what that one relies on.
    */
   readonly passedOver: readonly number[];
   /** The highest seen anywhere, void ones included. */
@@ -139,8 +137,8 @@ class Recovery {
     const named = new Set(headers.map(({ header }) => header?.nextSlot ?? -1).slice(0, 2));
     const scanned = await this.#scanFor([...damagedSlots, ...named], headers);
     const candidates = [...headers, ...scanned].sort((a, b) => b.epoch - a.epoch);
-    const unsealed = await this.#findUnsealed(candidates);
-    const { candidate, walk, bytes } = unsealed;
+    const base = await this.#findBase(candidates);
+    const { candidate, walk, bytes } = base;
     // A segment that lost its header is described by the newest header before it.
     const newest =
       candidate.header ?? headers.find(({ epoch }) => epoch < candidate.epoch)?.header ?? top;
@@ -173,7 +171,7 @@ class Recovery {
       partitions: this.#partitions,
       newest,
       unsealed: { segment: last, walk, bytes, hasHeader: candidate.header !== undefined },
-      passedOver: unsealed.passedOver,
+      passedOver: base.passedOver,
       highestEpoch: this.#highestEpoch,
       lastSequence: this.#lastSequence,
       checkpointSequence: newest.checkpointSequence,
@@ -314,47 +312,22 @@ class Recovery {
     return { highestEpoch, batches };
   }
 
-  // A header is written together with its first batch, so a cut between the two leaves a segment
-  // that is valid and empty. It proves nothing, not even which slots were let go: walk back past it.
-  // So is a segment passed over that holds copies alone whose originals are all still there: else
-  // every restart would take a slot.
-  async #findUnsealed(candidates: readonly Candidate[]): Promise<Original> {
-    let fallback: Found | undefined;
-    for (const candidate of candidates) {
-      const found = await this.#walkCandidate(candidate);
-      fallback ??= found;
-      if (found.walk.batches.some(({ sound }) => sound)) {
-        return this.#originalOf(found, candidates);
-      }
+  async #findBase(candidates: readonly Candidate[]): Promise<Base> {
+    const walked: Found[] = [];
+    const base = await findBase(candidates, {
+      walk: async (candidate) => {
+        const bytes = await this.#readSlot(candidate.slot);
+        const found = { candidate, walk: this.#walk(bytes, candidate, bytes.length), bytes };
+        walked.push(found);
+        return found;
+      },
+      sync: (slot) => this.#syncSlot(slot),
+    });
+    if (base === undefined) throw unreadable();
+    for (const { candidate, walk } of walked) {
+      if (candidate.epoch >= base.candidate.epoch) this.#noteTorn(walk);
     }
-    if (fallback === undefined) throw unreadable();
-    return { ...fallback, passedOver: [] };
-  }
-
-  async #walkCandidate(candidate: Candidate): Promise<Found> {
-    const bytes = await this.#readSlot(candidate.slot);
-    const walk = this.#walk(bytes, candidate, bytes.length);
-    for (const { header, sound } of walk.batches) if (!sound) this.#tornIn(header, walk);
-    return { candidate, walk, bytes };
-  }
-
-  async #originalOf(found: Found, candidates: readonly Candidate[]): Promise<Original> {
-    let best = found;
-    const passedOver: number[] = [];
-    for (;;) {
-      const header = mereCopyHeader(best);
-      const source = candidates.find(({ epoch }) => epoch === header?.previous.epoch);
-      if (header === undefined || source?.header === undefined) return { ...best, passedOver };
-      const original = await this.#walkCandidate(source);
-      // What the copies let go must not have been overwritten since: its survivors are copies.
-      const isWhole =
-        original.walk.endOffset >= header.previous.endOffset &&
-        allLiveAreThere(source.header, candidates);
-      // The original may be in the page cache alone, and its copy is about to be overwritten.
-      if (!isWhole || !(await this.#syncSlot(source.slot))) return { ...best, passedOver };
-      passedOver.push(best.candidate.slot);
-      best = original;
-    }
+    return base;
   }
 
   async #syncSlot(slot: number): Promise<boolean> {
@@ -368,9 +341,8 @@ class Recovery {
     }
   }
 
-  #tornIn(header: BatchHeader, walk: Walk): void {
-    const isTorn = walk.torn.some(({ position }) => position === header.position);
-    if (isTorn) this.#tornRecords += header.freshCount;
+  #noteTorn(walk: Walk): void {
+    for (const { header } of walk.torn) this.#tornRecords += header?.freshCount ?? 0;
   }
 
   #walk(bytes: Uint8Array, candidate: Candidate, endOffset: number): Walk {
