@@ -60,6 +60,8 @@ class SimSocket implements Socket {
       const chunk = this.#inbox.shift();
       if (chunk === undefined) return;
       this.onData(chunk);
+      // A real socket reads the next chunk into the same memory.
+      chunk.fill(0xee);
     }
   }
 }
