@@ -3,6 +3,7 @@ import { CisternError, type ErrorCode } from '../base/errors.ts';
 import { fnv1a } from '../base/fnv1a.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Volume } from '../platform/volume.ts';
+import { structureFault } from './lmdb-structure.ts';
 import type { Checkpoint, CheckpointChange, CheckpointStore } from './types.ts';
 
 export interface LmdbCheckpointOptions {
@@ -25,6 +26,12 @@ const DAMAGED_FILES_MAX = 2;
 const PROBE_NAME = `${FILE_NAME}-probe`;
 const PROBE_BYTES = 64 * 1024;
 
+/**
+ * A checkpoint of a few MiB is the largest to be expected. Beyond this one, looking at it first would
+ * cost memory and time at each start, and the marker alone has to do.
+ */
+const CHECKED_BYTES_MAX = 32 * 1024 * 1024;
+
 const FORMAT = 1;
 /** LMDB grows the map by itself; a small start keeps the address space and the file small. */
 const MAP_BYTES_AT_START = 1024 * 1024;
@@ -43,9 +50,10 @@ type Environment = RootDatabase<Buffer, Buffer>;
 
 /**
  * Opens the checkpoint in LMDB, making it where there is none. A damaged one is set aside and
- * replaced by an empty one, because a checkpoint costs only time to lose: a damaged map is a
- * SIGBUS that nothing in this process can catch, so a marker file stands while the file has not
- * been read once, and finding it at the next open is the proof of that crash.
+ * replaced by an empty one, because a checkpoint costs only time to lose. Damage inside the map is a
+ * signal that nothing in this process can catch, so the file's structure is checked before the
+ * library maps it. For what that check does not know, a marker file stands while the file has not
+ * been read once: finding it at the next open is the proof of a crash.
  *
  * Fails with DATA_UNWRITABLE, DEVICE_FULL or DEVICE_FAILED where no checkpoint can be kept at all.
  */
@@ -106,42 +114,19 @@ async function probeRoom(volume: Volume): Promise<void> {
   }
 }
 
-/**
- * Looks at the two meta pages, because the library crashes the process, instead of throwing, when
- * neither they nor their version are what it expects. An empty file is a new one.
- */
+/** Why the library would not be safe with the file, as far as it can be told. */
 async function faultOf(volume: Volume): Promise<string | undefined> {
   const file = await volume.open(FILE_NAME, 'read');
   try {
-    const head = Buffer.alloc(2 * PAGE_BYTES);
-    const bytes = await file.read(0, head);
-    if (bytes === 0) return undefined;
-    const isLmdb = bytes === head.length && isMetaPage(head) && isMetaPage(head, PAGE_BYTES);
-    if (!isLmdb) return 'the checkpoint could not be read: it is not an LMDB file';
-    const wanted = (newestLastPage(head) + 1) * PAGE_BYTES;
-    return (await file.size()) < wanted ? 'the checkpoint was cut off' : undefined;
+    const size = await file.size();
+    if (size > CHECKED_BYTES_MAX) return undefined;
+    const content = Buffer.allocUnsafe(size);
+    const bytes = await file.read(0, content);
+    const fault = structureFault(content.subarray(0, bytes));
+    return fault === undefined ? undefined : `the checkpoint could not be read: ${fault}`;
   } finally {
     await file.close();
   }
-}
-
-/** Number of the last page in use. A page that is not there is a SIGBUS when it is read. */
-function newestLastPage(head: Buffer): number {
-  const [first, second] = [0, PAGE_BYTES].map((at) => ({
-    lastPage: Number(head.readBigUInt64LE(at + 144)),
-    transaction: head.readBigUInt64LE(at + 152),
-  })) as [MetaPage, MetaPage];
-  return first.transaction > second.transaction ? first.lastPage : second.lastPage;
-}
-
-interface MetaPage {
-  readonly lastPage: number;
-  readonly transaction: bigint;
-}
-
-function isMetaPage(head: Buffer, at = 0): boolean {
-  const isMeta = (head.readUInt16LE(at + 18) & 0x08) !== 0;
-  return isMeta && head.readUInt32LE(at + 24) === 0xbeefc0de && head.readUInt32LE(at + 28) === 2;
 }
 
 function openAndRead(path: string, setAside: string | undefined): LmdbCheckpoint {
