@@ -19,7 +19,8 @@ const ROOMS = {
   metadata: ['base', 'platform'],
   session: ['base', 'codec'],
   streams: ['base', 'platform', 'codec', 'config', 'ring', 'metadata'],
-  broker: ['base', 'platform', 'codec', 'config', 'ring', 'metadata', 'session', 'streams'],
+  auth: ['base', 'platform', 'codec', 'config'],
+  broker: ['base', 'platform', 'codec', 'config', 'auth', 'ring', 'metadata', 'session', 'streams'],
   uplink: ['base', 'platform', 'codec', 'config', 'ring', 'metadata', 'streams'],
   admin: ['base', 'platform', 'config'],
   app: [
@@ -28,6 +29,7 @@ const ROOMS = {
     'platform/node',
     'codec',
     'config',
+    'auth',
     'ring',
     'metadata',
     'session',
@@ -42,6 +44,7 @@ const ROOMS = {
     'platform/node',
     'codec',
     'config',
+    'auth',
     'ring',
     'metadata',
     'session',
@@ -57,9 +60,11 @@ const ROOMS = {
 const PACKAGES = {
   'mqtt-packet': '^src/codec/',
   mqtt: '^src/(uplink/sinks/mqtt[.]ts|cli/)',
+  jose: '^src/platform/node/token-keys[.]ts$',
   lmdb: '^src/metadata/lmdb-checkpoint[.]ts$',
   'cbor-x': '^src/(metadata|ring|streams)/',
   'smol-toml': '^src/config/',
+  ws: '^src/platform/node/websocket-',
 };
 
 /** Parts of Node without I/O, clock or randomness, which any room may use. */

@@ -1,20 +1,24 @@
-import { createServer, type Socket as NetSocket } from 'node:net';
+import { createServer } from 'node:net';
 import { type Address, splitAddress } from '../../base/address.ts';
 import { CisternError } from '../../base/errors.ts';
-import type { Listener, Network, Socket } from '../network.ts';
+import type { Listener, Network } from '../network.ts';
+import { ListenerLayers } from './listener-layers.ts';
 import { findPortOwner } from './port-owner.ts';
 import { SharedReadBuffer } from './shared-read-buffer.ts';
-
-/** How long a peer may take to read what was queued before its goodbye, before the socket is cut. */
-const GOODBYE_TIMEOUT_MS = 2_000;
+import { wrapStream } from './stream-socket.ts';
 
 export function createNodeNetwork(): Network {
   const reads = new SharedReadBuffer();
   return {
-    async listen(address, onSocket) {
+    async listen(address, onSocket, options = {}) {
       const { host, port } = addressToListenOn(address);
-      const options = { noDelay: true, keepAlive: true, pauseOnConnect: true };
-      const server = createServer(options, (socket) => onSocket(wrapSocket(socket, reads)));
+      const layers = await ListenerLayers.create(options);
+      // Only sockets that change hands before they are read are paused.
+      const common = { noDelay: true, keepAlive: true, pauseOnConnect: layers === undefined };
+      const server = createServer(common, (socket) => {
+        if (layers === undefined) onSocket(wrapStream(socket, reads));
+        else layers.accept(socket, onSocket);
+      });
       await new Promise<void>((resolve, reject) => {
         server.once('error', (error: NodeJS.ErrnoException) => {
           listenError(error, address, port).then(reject, reject);
@@ -25,6 +29,7 @@ export function createNodeNetwork(): Network {
       const boundPort = typeof bound === 'object' && bound !== null ? bound.port : port;
       return {
         address: `${host.includes(':') ? `[${host}]` : host}:${boundPort}`,
+        tls: layers?.tls,
         async close() {
           server.close();
         },
@@ -59,34 +64,4 @@ async function listenError(
   return new CisternError('LISTEN_FAILED', `cannot listen on ${address}: ${error.message}`, {
     cause: error,
   });
-}
-
-function wrapSocket(accepted: NetSocket, reads: SharedReadBuffer): Socket {
-  let failure: Error | undefined;
-  const socket = reads.adopt(accepted, (chunk) => wrapped.onData(chunk));
-  const wrapped: Socket = {
-    remoteAddress: socket.remoteAddress ?? '',
-    remotePort: socket.remotePort ?? 0,
-    onData: () => undefined,
-    onClose: () => undefined,
-    onDrain: () => undefined,
-    write(data, released) {
-      if (socket.destroyed || socket.writableEnded) released?.();
-      else socket.write(data, released && (() => released()));
-      return socket.writableLength;
-    },
-    pause: () => void socket.pause(),
-    resume: () => void socket.resume(),
-    end() {
-      socket.end();
-      setTimeout(() => socket.destroy(), GOODBYE_TIMEOUT_MS).unref();
-    },
-    destroy: () => void socket.destroy(),
-  };
-  socket.on('drain', () => wrapped.onDrain());
-  socket.on('error', (error) => {
-    failure = error;
-  });
-  socket.on('close', () => wrapped.onClose(failure));
-  return wrapped;
 }
