@@ -27,6 +27,7 @@ import {
   rate,
   secret,
   size,
+  webPath,
 } from './parsers.ts';
 import type { TableReader } from './table-reader.ts';
 import type {
@@ -294,7 +295,7 @@ function readListener(table: TableReader, shared: AuthConfig): ListenerConfig {
       choice(['mqtt', 'ws', 'mqtt-sn']),
       LISTENER_DEFAULTS.protocol,
     ),
-    path: table.value('path', anyText, LISTENER_DEFAULTS.path),
+    path: table.value('path', webPath, LISTENER_DEFAULTS.path),
     anonymous: anonymous ?? (isLoopback(listen) && !hasAuthentication(auth, tlsConfig)),
     proxyProtocol: table.value('proxy_protocol', anyBoolean, false),
     auth,
@@ -355,6 +356,12 @@ function readListenerTls(table: TableReader): ListenerTlsConfig {
       table.keyPath('ca'),
       'is missing',
       'require_client_cert needs the file of the authority that signs the clients.',
+    );
+  } else if (tls.userNameFrom !== undefined && tls.ca === undefined) {
+    table.issues.error(
+      table.keyPath('ca'),
+      'is missing',
+      'user_name_from needs the file of the authority that signs the clients.',
     );
   }
   return tls;

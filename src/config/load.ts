@@ -22,6 +22,7 @@ import { address, anyText, dataPath } from './parsers.ts';
 import { reportUnreadableSecrets, type SecretCheck } from './secret-rules.ts';
 import { reportQuotas, reportUnreachableFilters } from './stream-rules.ts';
 import { IssueLog, TableReader } from './table-reader.ts';
+import { type ExamineTls, reportTls } from './tls-rules.ts';
 import type { Config, ListenerConfig } from './types.ts';
 import { describeSize } from './units.ts';
 
@@ -38,6 +39,8 @@ export interface LoadOptions {
   readonly overrides?: ConfigOverrides;
   /** Where secrets are looked for; absent: they are not tried. */
   readonly secrets?: SecretCheck;
+  /** Looks at the certificates of listeners; absent: they are not looked at. */
+  readonly examineTls?: ExamineTls;
   /** Reads a whole UTF-8 file; rejects where it cannot. */
   readText(path: string): Promise<string>;
 }
@@ -60,6 +63,7 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const issues = new IssueLog(path, findKeyLines(source));
   const config = readDocument(document, path, overrides, issues);
   if (options.secrets) await reportUnreadableSecrets(config, options.secrets, issues);
+  if (options.examineTls) await reportTls(config, options.examineTls, issues);
   const errors = issues.all('error');
   if (errors.length > 0) throw invalid(errors);
   return { config, warnings: issues.all('warning') };

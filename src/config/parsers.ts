@@ -42,6 +42,12 @@ export const anyText: Parser<string> = (value) =>
     ? good(value)
     : bad(`expected text, found ${show(value)}`, 'Write it in quotes, and not empty.');
 
+/** The path in the address of a WebSocket, as a client sends it. */
+export const webPath: Parser<string> = (value) =>
+  typeof value === 'string' && /^\/[\w\-.~!$&'()*+,;=:@%/]*$/.test(value)
+    ? good(value)
+    : bad(`${show(value)} is not a path`, 'Write it as in an address: path = "/mqtt".');
+
 /** Where the data is kept. Only a shell knows what `~` means, and none has read this. */
 export const dataPath: Parser<string> = (value) => {
   const path = anyText(value);

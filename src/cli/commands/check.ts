@@ -3,6 +3,7 @@ import { costOf, describeCost } from '../../config/cost.ts';
 import { describeConfig } from '../../config/describe.ts';
 import { formatIssue } from '../../config/issue.ts';
 import { loadConfig } from '../../config/load.ts';
+import { examineTlsFiles } from '../../platform/node/tls-files.ts';
 import type { Command } from '../command.ts';
 import { ExitCode } from '../exit-code.ts';
 
@@ -34,6 +35,7 @@ export const checkCommand: Command = {
       path: args.text('config'),
       readText,
       secrets: { source: { readText, env: io.env }, uplinkFile: 'error' },
+      examineTls: examineTlsFiles,
     });
     io.stdout.write(describeConfig(config));
     const cost = describeCost(costOf(config)).map((line) => `# ${line}\n`);

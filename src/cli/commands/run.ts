@@ -6,6 +6,7 @@ import { formatIssue } from '../../config/issue.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Config } from '../../config/types.ts';
 import { createLogger } from '../../platform/node/logger.ts';
+import { examineTlsFiles } from '../../platform/node/tls-files.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { ExitCode } from '../exit-code.ts';
@@ -62,6 +63,7 @@ async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
     },
     readText,
     secrets: { source: { readText, env: io.env }, uplinkFile: 'warning' },
+    examineTls: examineTlsFiles,
   });
   for (const warning of warnings) io.stdout.write(`${formatIssue(warning)}\n`);
   const logger = createLogger({ ...config.log, stream: io.stderr, clock: io.clock });

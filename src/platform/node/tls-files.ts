@@ -64,6 +64,11 @@ export async function readTlsFiles(files: TlsFiles, wallMs: number): Promise<Tls
   return { material: { cert, key, ca, endsMs }, problems };
 }
 
+/** What there is to say about the files now. */
+export async function examineTlsFiles(files: TlsFiles): Promise<readonly TlsProblem[]> {
+  return (await readTlsFiles(files, Date.now())).problems;
+}
+
 class Reader {
   readonly problems: TlsProblem[] = [];
   readonly #files: TlsFiles;
