@@ -66,6 +66,7 @@ export interface KnownTopic {
  *   (`held`), the socket is not read.
  */
 export class Connection implements PacketHandler, SessionLink, DurabilityWaiter {
+  readonly isClient = true;
   readonly socket: Socket;
   readonly output: Output;
   readonly authorizer: Authorizer;

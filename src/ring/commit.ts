@@ -3,7 +3,7 @@ import type { Timer } from '../platform/clock.ts';
 import type { PendingBatch } from './active-segment.ts';
 import type { Appender } from './appender.ts';
 import { batchLength } from './batch-header.ts';
-import type { CommitGovernor } from './governor.ts';
+import { type CommitGovernor, RecentWaiters } from './governor.ts';
 import type { RingState } from './ring-state.ts';
 import { placeOf } from './segment.ts';
 import { encodeSummary } from './summary.ts';
@@ -46,7 +46,10 @@ export class Committer {
   #windowTimer: Timer | undefined;
   #governorTimer: Timer | undefined;
   #retryTimer: Timer | undefined;
-  #openedMs = 0;
+  #lastCommitMs = Number.NEGATIVE_INFINITY;
+  readonly #recent = new RecentWaiters();
+  /** Clients that wait for the open batch; Infinity where somebody else does, for whom it is urgent. */
+  #waiting = 0;
   #failures = 0;
   #suspectSlot: number | undefined;
   /** A failed batch that had no slot to move to. */
@@ -83,6 +86,14 @@ export class Committer {
     if (this.isClean) {
       waiter.onDurable(this.#state.durableSequence);
       return;
+    }
+    if (this.#appender.hasOpen) {
+      if (waiter.isClient === true) {
+        this.#recent.note(waiter, this.#appender.nowMs());
+        this.#waiting++;
+      } else {
+        this.#waiting = Infinity;
+      }
     }
     this.#lastPending().waiters.push(waiter);
   }
@@ -141,7 +152,6 @@ export class Committer {
   #scheduleTurn(): void {
     if (this.#turnScheduled || this.#busy) return;
     this.#turnScheduled = true;
-    this.#openedMs = this.#appender.nowMs();
     this.#state.clock.atTurnEnd(this.#turnEnded);
   }
 
@@ -185,6 +195,7 @@ export class Committer {
     const appender = this.#appender;
     if (appender.closed.length === 0 && appender.hasOpen && this.#mayCommit()) {
       appender.close();
+      this.#waiting = 0;
     }
     if (!appender.hasOpen) this.#nothingIsDue();
     return appender.closed.shift();
@@ -198,10 +209,19 @@ export class Committer {
 
   #mayCommit(): boolean {
     if (!this.#due) return false;
-    const ageMs = this.#appender.nowMs() - this.#openedMs;
-    const bodyBytes = this.#appender.openBytes;
-    const delayMs = this.#governor.delayMs({ bodyBytes, ageMs });
-    if (delayMs <= 0) return true;
+    const nowMs = this.#appender.nowMs();
+    const delayMs = this.#governor.delayMs({
+      bodyBytes: this.#appender.openBytes,
+      sinceLastMs: nowMs - this.#lastCommitMs,
+      waiting: this.#waiting,
+      active: this.#recent.size,
+    });
+    if (delayMs <= 0) {
+      this.#governorTimer?.cancel();
+      this.#governorTimer = undefined;
+      this.#lastCommitMs = nowMs;
+      return true;
+    }
     this.#governorTimer ??= this.#state.clock.after(delayMs, this.#governorEnded);
     return false;
   }

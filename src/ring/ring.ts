@@ -3,7 +3,7 @@ import { toHex } from '../base/hex.ts';
 import { CisternError } from '../base/errors.ts';
 import { type Appender, SLOTS_TO_OPEN } from './appender.ts';
 import type { Committer } from './commit.ts';
-import { eagerGovernor } from './governor.ts';
+import { gatheringGovernor } from './governor.ts';
 import { openParts, type OpenedRing } from './open.ts';
 import { Reader } from './reader.ts';
 import { Recycler } from './recycler.ts';
@@ -42,7 +42,7 @@ const LARGE_RING_SLOTS = 32;
 export async function openRing(options: RingOptions): Promise<Ring> {
   const changed = { fn: (): void => undefined };
   const parts = await openParts(options, {
-    governor: eagerGovernor,
+    governor: gatheringGovernor,
     onChange: () => changed.fn(),
   });
   const ring = new OpenRing(options, parts);

@@ -174,6 +174,8 @@ export interface RingStatistics {
 
 /** Told once that everything appended before it asked is durable. */
 export interface DurabilityWaiter {
+  /** One of many who send a little each: a commit may wait a few milliseconds for others like it. */
+  readonly isClient?: boolean;
   onDurable(durableSequence: Sequence): void;
 }
 
