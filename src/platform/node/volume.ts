@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, write } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CisternError, type ErrorCode } from '../../base/errors.ts';
@@ -110,21 +110,30 @@ class NodeFile implements VolumeFile {
     if (this.#durable !== undefined) await guard(`close ${this.#path}`, this.#durable.close());
   }
 
-  async #writeAll(handle: FileHandle | undefined, offset: number, data: Uint8Array): Promise<void> {
+  /** By callback: the promises of a FileHandle take as long as a small batch takes to encode. */
+  #writeAll(handle: FileHandle | undefined, offset: number, data: Uint8Array): Promise<void> {
     const task = `write ${this.#path}`;
     if (handle === undefined || this.#durable === undefined) {
-      throw new CisternError('DATA_UNWRITABLE', `Cannot ${task}: it was opened for reading.`);
+      const message = `Cannot ${task}: it was opened for reading.`;
+      return Promise.reject(new CisternError('DATA_UNWRITABLE', message));
     }
-    const { bytesWritten } = await guard(task, handle.write(data, 0, data.length, offset));
-    // A short write is a failure, not something to go on with: what was written so far may be on
-    // the medium without its rest, and the ring must treat the pages as spent.
-    if (bytesWritten !== data.length) {
-      throw new CisternError(
-        'DEVICE_FAILED',
-        `Cannot ${task}: only ${bytesWritten} of ${data.length} bytes were taken.`,
-      );
-    }
+    return new Promise((resolve, reject) => {
+      write(handle.fd, data, 0, data.length, offset, (error, bytesWritten) => {
+        if (error !== null) reject(toCisternError(task, error));
+        else if (bytesWritten === data.length) resolve();
+        else reject(shortWrite(task, bytesWritten, data.length));
+      });
+    });
   }
+}
+
+/**
+ * A short write is a failure, not something to go on with: what was written so far may be on the
+ * medium without its rest, and the ring must treat the pages as spent.
+ */
+function shortWrite(task: string, taken: number, length: number): CisternError {
+  const message = `Cannot ${task}: only ${taken} of ${length} bytes were taken.`;
+  return new CisternError('DEVICE_FAILED', message);
 }
 
 /** Opens the file of `handle` once more, for synced writes; closes `handle` where that fails. */
