@@ -31,20 +31,19 @@ export async function findBase(
   let base = await newestSound(candidates, access);
   const passedOver: number[] = [];
   const written = new Set<number>();
+  // A kill leaves what was being written in the page cache alone. All that this start takes as given
+  // must outlast a cut in it: the newest segment, whose word the next start needs, and each source.
+  if (base !== undefined) await access.sync(base.candidate.slot);
   while (base !== undefined && holdsCopiesAlone(base)) {
     written.add(base.candidate.slot);
     written.add(base.candidate.header?.nextSlot ?? -1);
     const source = await sourceOf(base, candidates, access);
     if (source === undefined || !isUntouched(source.candidate, candidates, written)) break;
-    // The source may be in the page cache alone, and its copy is about to be overwritten.
     if (!(await access.sync(source.candidate.slot))) break;
     passedOver.push(base.candidate.slot);
     base = source;
   }
-  if (base === undefined) return undefined;
-  // After a kill it may be in the page cache alone, and the start is about to write where it says.
-  if (passedOver.length === 0) await access.sync(base.candidate.slot);
-  return { ...base, passedOver };
+  return base === undefined ? undefined : { ...base, passedOver };
 }
 
 // A header is written together with its first batch, so a cut between the two leaves a segment that
@@ -64,13 +63,16 @@ async function newestSound(
 
 /**
  * True where nothing fresh was ever written to the segment, as far as can be seen. One without its
- * header was being written when the power went, and so has no second batch.
+ * header was being written when the power went, and so has no second batch. Where none was named as
+ * the next slot, the next segment may have been written anywhere.
  */
 function holdsCopiesAlone({ candidate, walk }: Found): boolean {
   const { batches, damaged, torn } = walk;
   if (damaged.length > 0 || torn.some(({ header }) => header === undefined)) return false;
   if (batches.some(({ header }) => header.freshCount > 0)) return false;
-  return candidate.header !== undefined || (batches.length === 1 && batches[0]?.sound === true);
+  const { header } = candidate;
+  if (header === undefined) return batches.length === 1 && batches[0]?.sound === true;
+  return header.nextSlot < header.slotCount;
 }
 
 /** The segment that `copy` was opened behind, if it is whole up to the batch that `copy` goes on from. */

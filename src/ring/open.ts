@@ -340,7 +340,8 @@ async function writeFirstBatch(
   const old = known?.unsealed.segment;
   const newestIsKnown = known?.unsealed.hasHeader ?? true;
   // Torn over a segment that was passed over, the first batch would leave parts of that one which
-  // look like damage. So it goes elsewhere where it can, and else over the newest of them.
+  // look like damage. So it goes elsewhere where it can; else over the newest of them, which then was
+  // being written when the power went, and so has no second batch.
   const passedOver = [...(known?.passedOver ?? [])];
   const freeOne = (): void => {
     const slot = passedOver.shift();

@@ -31,7 +31,9 @@ export async function liveAgainAndAgain(plan: LivesPlan): Promise<void> {
   for (let life = 0; life < LIVES; life += 1) {
     const last = moment;
     await naming(`life ${life}, after ${last?.what ?? 'nothing'}`, () => liveOnce(world, last));
-    for (const [index, cut] of world.moments.entries()) {
+    // Cuts while a ring is made are tried elsewhere.
+    const starting = last === undefined ? [] : world.moments;
+    for (const [index, cut] of starting.entries()) {
       if (!sampling.chance(plan.startsCutShort)) continue;
       await naming(`life ${life}, its start cut short`, () => startAgain(cut, seed + life + index));
     }

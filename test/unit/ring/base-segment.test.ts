@@ -113,10 +113,15 @@ describe('a start goes on from', () => {
     expect(await baseOf([torn, data, older])).toEqual({ epoch: 10, passedOver: [] });
   });
 
-  test('a segment that was synced, since a kill leaves it in the page cache alone', async () => {
+  test('the copies, where they name no next slot: it may have been any', async () => {
+    const last = { ...copies, next: 16 };
+    expect(await baseOf([last, data, older])).toEqual({ epoch: 11, passedOver: [] });
+  });
+
+  test('what was synced, since a kill leaves it in the page cache alone', async () => {
     const synced: number[] = [];
-    await baseOf([data, older], (slot) => synced.push(slot) > 0);
-    expect(synced).toEqual([4]);
+    await baseOf([copies, data, older], (slot) => synced.push(slot) > 0);
+    expect(synced).toEqual([5, 4]);
   });
 });
 
@@ -143,6 +148,7 @@ function candidateOf(plan: SegmentPlan): Candidate {
       ? undefined
       : ({
           nextSlot: next,
+          slotCount: 16,
           live: [...live, { slot, epoch }],
           previous: { epoch: previousEpoch ?? 0 },
         } as unknown as SegmentHeader);
