@@ -98,6 +98,11 @@ export interface Listener {
 
 export interface Network {
   /**
+   * Finds out whether one could listen on the address, without listening: nobody can connect.
+   * Fails as `listen` does.
+   */
+  tryAddress(address: string): Promise<void>;
+  /**
    * Fails with PORT_IN_USE (the message names who holds the port, where it can be told),
    * LISTEN_FAILED or TLS_UNUSABLE.
    */

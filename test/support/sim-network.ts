@@ -75,6 +75,9 @@ export class SimNetwork implements Network {
     this.#clock = clock;
   }
 
+  /** No other program is there. */
+  async tryAddress(): Promise<void> {}
+
   async listen(address: string, onSocket: (socket: Socket) => void): Promise<Listener> {
     this.#listeners.set(address, onSocket);
     return {

@@ -2,6 +2,7 @@ import { createServer } from 'node:net';
 import { type Address, splitAddress } from '../../base/address.ts';
 import { CisternError } from '../../base/errors.ts';
 import type { Listener, Network } from '../network.ts';
+import { bindOnce } from './bind-once.ts';
 import { ListenerLayers } from './listener-layers.ts';
 import { findPortOwner } from './port-owner.ts';
 import { SharedReadBuffer } from './shared-read-buffer.ts';
@@ -10,6 +11,14 @@ import { wrapStream } from './stream-socket.ts';
 export function createNodeNetwork(): Network {
   const reads = new SharedReadBuffer();
   return {
+    async tryAddress(address) {
+      const { host, port } = addressToListenOn(address);
+      try {
+        await bindOnce(host, port);
+      } catch (error) {
+        throw await listenError(error as NodeJS.ErrnoException, address, port);
+      }
+    },
     async listen(address, onSocket, options = {}) {
       const { host, port } = addressToListenOn(address);
       const layers = await ListenerLayers.create(options);
