@@ -117,6 +117,9 @@ class NodeFile implements VolumeFile {
       const message = `Cannot ${task}: it was opened for reading.`;
       return Promise.reject(new CisternError('DATA_UNWRITABLE', message));
     }
+    if (handle.fd < 0) {
+      return Promise.reject(new CisternError('DEVICE_FAILED', `Cannot ${task}: it is closed.`));
+    }
     return new Promise((resolve, reject) => {
       write(handle.fd, data, 0, data.length, offset, (error, bytesWritten) => {
         if (error !== null) reject(toCisternError(task, error));
