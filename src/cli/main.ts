@@ -35,6 +35,13 @@ const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry
     },
   ],
   [
+    'import',
+    {
+      summary: 'print the configuration that does what a mosquitto.conf does',
+      load: async () => (await import('./commands/import.ts')).importCommand,
+    },
+  ],
+  [
     'log',
     {
       summary: 'look into the ring of a data directory: inspect, verify, dump',
@@ -58,7 +65,7 @@ const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry
 ]);
 
 /** Commands of the contract that a later version brings. */
-const LATER: ReadonlySet<string> = new Set(['wear', 'passwd', 'import', 'uplink']);
+const LATER: ReadonlySet<string> = new Set(['wear', 'passwd', 'uplink']);
 
 /**
  * Runs one command line, `argv` without the program's name, and resolves to the exit code: 0 done,

@@ -75,7 +75,8 @@ const mqttVersion: Parser<4 | 5> = (value) => {
   return bad(`${show(value)} is not a possible value`, 'Write version = 5 or version = "3.1.1".');
 };
 
-const TEMPLATE_FIELD = /^(node|stream|partition|topic|topic\[\d{1,3}\]|client_id|property:[^{}]+)$/;
+const TEMPLATE_FIELD =
+  /^(node|stream|partition|topic|topic\[\d{1,3}:?\]|client_id|property:[^{}]+)$/;
 
 /** Text with placeholders in braces. */
 const template: Parser<string> = (value) => {
@@ -88,7 +89,7 @@ const template: Parser<string> = (value) => {
   if (!wrong) return text;
   return bad(
     `${show(wrong[0])} is not a placeholder`,
-    'Possible: {node} {stream} {partition} {topic} {topic[0]} {client_id} {property:NAME}.',
+    'Possible: {node} {stream} {partition} {topic} {topic[0]} {topic[1:]} {client_id} {property:NAME}.',
   );
 };
 

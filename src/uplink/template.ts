@@ -5,8 +5,9 @@ type Part = (record: UplinkRecord) => string;
 
 /**
  * A name made from a record: text with `{node}`, `{stream}`, `{partition}`, `{topic}`,
- * `{topic[n]}` (the n-th level, from 0), `{client_id}` and `{property:NAME}` (the first user
- * property of that name). What a record does not have becomes ''.
+ * `{topic[n]}` (the n-th level, from 0), `{topic[n:]}` (the levels from the n-th on), `{client_id}`
+ * and `{property:NAME}` (the first user property of that name). What a record does not have
+ * becomes ''.
  */
 export class Template {
   readonly #parts: readonly Part[];
@@ -39,12 +40,17 @@ function placeholder(piece: string, node: string): Part {
   if (name === 'client_id') return (record) => record.clientId;
   const level = /^topic\[(\d{1,5})\]$/.exec(name)?.[1];
   if (level !== undefined) return (record) => record.topic.split('/')[Number(level)] ?? '';
+  const from = /^topic\[(\d{1,3}):\]$/.exec(name)?.[1];
+  if (from !== undefined) {
+    return (record) => record.topic.split('/').slice(Number(from)).join('/');
+  }
   const property = /^property:(.+)$/.exec(name)?.[1];
   if (property !== undefined) {
     return (record) => record.userProperties.find(([key]) => key === property)?.[1] ?? '';
   }
   throw new CisternError('CONFIG_INVALID', `There is no placeholder ${piece}.`, {
     remedy:
-      'Known are {node}, {stream}, {partition}, {topic}, {topic[n]}, {client_id}, {property:NAME}.',
+      'Known are {node}, {stream}, {partition}, {topic}, {topic[n]}, {topic[n:]}, {client_id}, ' +
+      '{property:NAME}.',
   });
 }

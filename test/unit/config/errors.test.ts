@@ -109,7 +109,7 @@ describe('values', () => {
     [
       '[[uplink]]\nname = "a"\n[uplink.mqtt]\nurl = "mqtt://h"\ntopic = "{stream}/{topik}"',
       '5: error: uplink[0].mqtt.topic: "{topik}" is not a placeholder',
-      'Possible: {node} {stream} {partition} {topic} {topic[0]} {client_id} {property:NAME}.',
+      'Possible: {node} {stream} {partition} {topic} {topic[0]} {topic[1:]} {client_id} {property:NAME}.',
     ],
   ]);
 });

@@ -29,13 +29,15 @@ describe('a template', () => {
     ['{topic}', 'site/3/temp'],
     ['up/{node}/{stream}/{partition}', 'up/gw/telemetry/2'],
     ['{topic[0]}-{topic[2]}-{topic[7]}', 'site-temp-'],
+    ['up/{topic[1:]}', 'up/3/temp'],
+    ['{topic[0:]}-{topic[2:]}-{topic[3:]}', 'site/3/temp-temp-'],
     ['{client_id}.{property:unit}.{property:none}', 'probe.C.'],
     ['plain', 'plain'],
   ])('%s becomes %s', (text, name) => {
     expect(new Template(text, 'gw').render(record)).toBe(name);
   });
 
-  it.each(['{tpoic}', '{topic[x]}', '{}', '{property:}'])('%s is refused', (text) => {
+  it.each(['{tpoic}', '{topic[x]}', '{topic[:]}', '{}', '{property:}'])('%s is refused', (text) => {
     expect(() => new Template(text, 'gw')).toThrow(
       expect.objectContaining({ code: 'CONFIG_INVALID' }),
     );
