@@ -3,8 +3,8 @@ import type { ConfLine } from './conf-lines.ts';
 import type { BridgeTopic } from './model.ts';
 
 /**
- * Reads `topic pattern [[[out|in|both] qos] local-prefix remote-prefix]`, where `""` is empty. What is
- * wrong with it is a sentence instead.
+ * Reads `topic pattern [[[out|in|both] qos] local-prefix remote-prefix]`, where `""` is empty. What
+ * is wrong with it is a sentence instead.
  */
 export function parseBridgeTopic({ at, value }: ConfLine): BridgeTopic | string {
   const words = [...value.matchAll(/"([^"]*)"|(\S+)/g)].map((match) => match[1] ?? match[2] ?? '');

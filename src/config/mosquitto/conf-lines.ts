@@ -25,8 +25,8 @@ export interface ConfVisitor {
 }
 
 /**
- * Takes a file apart. Mosquitto takes "#" for a comment only as the very first character and stops at
- * an indented one; here it is a comment too, since nobody can have meant anything else.
+ * Takes a file apart. Mosquitto takes "#" for a comment only as the very first character and stops
+ * at an indented one; here it is a comment too, since nobody can have meant anything else.
  */
 export function parseConf(file: string, text: string): ConfLine[] {
   return text
@@ -41,9 +41,9 @@ export function parseConf(file: string, text: string): ConfLine[] {
 }
 
 /**
- * Reads `path`, and where it names an `include_dir` the files there that end in ".conf", in the order
- * Mosquitto loads them. Fails with CONFIG_NOT_FOUND where `path` itself cannot be read; what cannot be
- * read of an include is a note.
+ * Reads `path`, and where it names an `include_dir` the files there that end in ".conf", in the
+ * order Mosquitto loads them. Fails with CONFIG_NOT_FOUND where `path` itself cannot be read; what
+ * cannot be read of an include is a note.
  */
 export async function readConf(
   path: string,

@@ -260,6 +260,9 @@ export function differingDefaults(model: ConfModel): string[] {
     given('max_inflight_messages')
       ? ''
       : `${defaults.inflight} messages may be in flight (20): limits.inflight`,
+    model.bridges.length === 0
+      ? ''
+      : 'no topic tells of a bridge ($SYS/broker/connection/NAME/state): see `cistern status`',
   ];
   return lines.filter((line) => line !== '');
 }

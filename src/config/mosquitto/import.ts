@@ -9,8 +9,8 @@ import { translateBridges } from './uplinks.ts';
 
 export interface Imported {
   /**
-   * A configuration that `cistern check` accepts. What has no place in it stands in comments, so that
-   * it alone tells everything; no password is in it.
+   * A configuration that `cistern check` accepts. What has no place in it stands in comments, so
+   * that it alone tells everything; no password is in it.
    */
   readonly toml: string;
   /** What somebody should read before it runs, in the order of the lines. */
@@ -22,9 +22,9 @@ export interface Imported {
 }
 
 /**
- * Translates the `mosquitto.conf` at `path`, of Mosquitto 2.0 or 2.1, with the files that it includes.
- * Every line is in the result: as a key that names it, or as a note. Fails with CONFIG_NOT_FOUND where
- * `path` cannot be read; whatever is in it, there is a result.
+ * Translates the `mosquitto.conf` at `path`, of Mosquitto 2.0 or 2.1, with the files that it
+ * includes. Every line is in the result: as a key that names it, or as a note. Fails with
+ * CONFIG_NOT_FOUND where `path` cannot be read; whatever is in it, there is a result.
  */
 export async function importMosquitto(path: string, source: ConfSource): Promise<Imported> {
   const notes = new NoteLog();

@@ -71,9 +71,9 @@ class ListenerTranslation {
     });
     this.#proxyProtocol();
     const hasCertificate = this.#tls();
-    this.#anonymous(this.#auth(), hasCertificate);
     const plugin = [...access.plugins, ...this.#model.access.plugins].find(decidesAccess);
     if (plugin) this.#table.hold(`the plugin ${plugin.path} decided who may come in.`);
+    this.#anonymous(this.#auth(), hasCertificate);
     this.#holdBack('psk_hint', (at) => {
       const text =
         'Give the listener a certificate (cert, key), and the devices passwords or certificates.';
@@ -251,7 +251,9 @@ class ListenerTranslation {
     this.#table.hold('its key is in an engine.');
   }
 
-  /** The files that hold for this listener, written below it where they are not those of `[auth]`. */
+  /**
+   * The files that hold for this listener, written below it where they are not those of `[auth]`.
+   */
   #auth(): AuthFiles {
     const shared = filesOf(this.#model.access);
     const own = filesOf(this.#listener.access);
@@ -278,9 +280,11 @@ class ListenerTranslation {
     });
     if (isOpen) return;
     if (!files.password && !hasCertificate) {
+      const isOnly = !this.#table.isHeld;
       this.#table.hold(
-        'nobody could come in: it allows no anonymous clients and has no password_file. To let ' +
-          'everyone in as Mosquitto 1 did, write anonymous = true.',
+        'nobody could come in: it allows no anonymous clients and has no password_file.' +
+          // Where something else stands in the way, opening it to all would be no remedy.
+          (isOnly ? ' To let everyone in, as Mosquitto 1 did, write anonymous = true.' : ''),
       );
     }
     const takesName =

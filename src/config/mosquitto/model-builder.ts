@@ -173,7 +173,10 @@ export class ModelBuilder implements ConfVisitor {
     this.#defaultListener.settings.set(`configured by ${line.name}`, { value: true, at: line.at });
   }
 
-  /** As in Mosquitto 2.0: without a `listener`, or where a line of a listener stands before the first. */
+  /**
+   * As in Mosquitto 2.0: without a `listener`, or where a line of a listener stands before the
+   * first.
+   */
   #usesDefaultListener(): boolean {
     return this.#listeners.length === 0 || !this.#defaultListener.settings.isEmpty;
   }

@@ -497,8 +497,8 @@ export function optionNames(): string[] {
 }
 
 /**
- * What is known of an option, by the name written in the file; undefined where there is none. `name`
- * is the one name of options that have several, and ends in `*` for those of plugins.
+ * What is known of an option, by the name written in the file; undefined where there is none.
+ * `name` is the one name of options that have several, and ends in `*` for those of plugins.
  */
 export function findOption(written: string): { name: string; spec: OptionSpec } | undefined {
   const family = /^(auth_opt_|plugin_opt_)./.exec(written)?.[1];

@@ -11,10 +11,10 @@ export interface Region {
 const MAX_FILTERS = 512;
 
 /**
- * Cuts the topics that `readers` want, one list of filters each, into regions in order of precedence:
- * the first region with a filter that matches a topic is owned by exactly those readers of which some
- * filter matches it. A message belongs to one stream only, so where readers overlap, what they share
- * needs a stream of its own. Undefined where the overlaps are too many to say.
+ * Cuts the topics that `readers` want, one list of filters each, into regions in order of
+ * precedence: the first region with a filter that matches a topic is owned by exactly those readers
+ * of which some filter matches it. A message belongs to one stream only, so where readers overlap,
+ * what they share needs a stream of its own. Undefined where the overlaps are too many to say.
  */
 export function cutIntoRegions(readers: readonly (readonly string[])[]): Region[] | undefined {
   // With each two filters also what they share: for every topic there is then one filter that is

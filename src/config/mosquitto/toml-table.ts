@@ -24,9 +24,9 @@ export interface EntryOptions {
 }
 
 /**
- * One table of the configuration that is being written, with where each line comes from. A table that
- * is held is printed behind "#" with the reasons: it is there to be read and completed, and does
- * nothing.
+ * One table of the configuration that is being written, with where each line comes from. A table
+ * that is held is printed behind "#" with the reasons: it is there to be read and completed, and
+ * does nothing.
  */
 export class TomlTable {
   readonly #header: string;
@@ -126,7 +126,8 @@ export function noteHeld(
   notes: NoteLog,
 ): void {
   if (!table.isHeld) return;
-  const text = `It is printed behind "#", and does nothing: ${table.reasons.join(' ')}`;
+  const reasons = table.reasons.map((reason) => reason.replace(/\.$/, '')).join('; ');
+  const text = `It is printed behind "#", and does nothing: ${reasons}.`;
   notes.add('to do', at, subject, text);
 }
 

@@ -22,7 +22,10 @@ interface Uplink {
   readonly table: TomlTable;
 }
 
-/** The `[[stream]]`s that bridges need, then an `[[uplink]]` for each bridge, or for each way it maps. */
+/**
+ * The `[[stream]]`s that bridges need, then an `[[uplink]]` for each bridge, or for each way it
+ * maps.
+ */
 export function translateBridges(model: ConfModel, notes: NoteLog): TomlTable[] {
   const names = new Set<string>();
   const uplinks = model.bridges.flatMap((bridge) => translateBridge(bridge, names, notes));
@@ -177,7 +180,12 @@ function addCredentials(table: TomlTable, mqtt: TomlTable, bridge: ConfBridge, n
     }
   }
   if (!password) return;
-  mqtt.set('password', `file:${passwordPath(name)}`, { from: password.at });
+  // `check` refuses a file that is not there, and there is none before somebody has made it.
+  mqtt.set('password', `file:${passwordPath(name)}`, {
+    from: password.at,
+    why: 'Make the file by the command at the end, then take the "#" from before this line.',
+    isHeld: true,
+  });
   if (!username) table.hold('there is a password, and no user name that it belongs to.');
 }
 
@@ -256,7 +264,8 @@ function noteBridge(bridge: ConfBridge, name: string, notes: NoteLog): void {
 function passwordCommand({ file, line }: Origin, name: string): string {
   const quoted = `'${file.replaceAll("'", "'\\''")}'`;
   return (
-    'It is not printed here. Put it where only the broker can read it: ' +
+    'It is not printed here. Put it where only the broker can read it, then take the "#" from ' +
+    'before password: ' +
     `sed -n '${line}s/^ *[a-z_]* *//p' ${quoted} | install -D -m 600 /dev/stdin ` +
     `${passwordPath(name)}`
   );

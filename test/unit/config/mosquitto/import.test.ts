@@ -147,6 +147,12 @@ describe('what would be more open than it was does not open', () => {
     expect(attention.join('\n')).toContain(reason);
   });
 
+  test('nobody is told to open to all what a plugin guarded', async () => {
+    const { toml, attention } = await convert(named('plugins.conf'));
+    expect(toml + attention.join('')).not.toContain('anonymous = true');
+    expect((await convert('listener 1883')).attention.join('')).toContain('anonymous = true');
+  });
+
   test('two of one address', async () => {
     const { config } = await (
       await convert('listener 1883 0.0.0.0\nlistener 1883 0.0.0.0\nallow_anonymous true')
