@@ -87,6 +87,11 @@ function addNode(page: MetricsPage, { node, alarms, listeners, clients, messages
     'Sessions, those of connected clients included.',
     single(clients.sessions),
   );
+  page.counter(
+    'logins_refused_total',
+    'Logins that were refused.',
+    Object.entries(clients.refusedLogins).map(([reason, count]) => [{ reason }, count]),
+  );
   page.counter('messages_received_total', 'PUBLISH packets accepted.', single(messages.received));
   page.counter('messages_delivered_total', 'PUBLISH packets sent.', single(messages.delivered));
   page.counter(

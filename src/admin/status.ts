@@ -43,6 +43,8 @@ export interface ClientsStatus {
   readonly connected: number;
   /** Sessions the broker holds, those of connected clients included. */
   readonly sessions: number;
+  /** By reason: `bad_credentials`, `not_authorized`, and `busy`, for logins that were not checked. */
+  readonly refusedLogins: DropCounts;
 }
 
 /** Counts by reason. A reason that never happened is absent. */

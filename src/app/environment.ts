@@ -5,7 +5,9 @@ import type { Compressor, Crc32 } from '../platform/compression.ts';
 import type { Http } from '../platform/http.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Network } from '../platform/network.ts';
+import type { PasswordHashing } from '../platform/password-hashing.ts';
 import type { Random } from '../platform/random.ts';
+import type { ReadTokenKeys } from '../platform/token-keys.ts';
 import type { Volume } from '../platform/volume.ts';
 
 /**
@@ -30,6 +32,8 @@ export interface Environment {
   machineId(): Promise<string | undefined>;
   /** Where secrets are kept outside the configuration. */
   readonly secrets: SecretSource;
+  readonly passwordHashing: PasswordHashing;
+  readonly readTokenKeys: ReadTokenKeys;
   /** Text that differs once one of the files was written, replaced or removed. */
   stampFiles(paths: readonly string[]): Promise<string>;
   /** Told while a new ring is filled. */

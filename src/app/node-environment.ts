@@ -9,7 +9,9 @@ import { createNodeHttp } from '../platform/node/http.ts';
 import { acquireDataLock } from '../platform/node/lock.ts';
 import { stampFiles } from '../platform/node/file-stamp.ts';
 import { createNodeNetwork } from '../platform/node/network.ts';
+import { createNodePasswordHashing } from '../platform/node/password-hashing.ts';
 import { createNodeRandom } from '../platform/node/random.ts';
+import { readTokenKeys } from '../platform/node/token-keys.ts';
 import { openNodeVolume } from '../platform/node/volume.ts';
 import type { Environment } from './environment.ts';
 
@@ -55,6 +57,8 @@ export function createNodeEnvironment(options: {
       readText: (path) => readFile(path, 'utf8'),
       env: process.env,
     },
+    passwordHashing: createNodePasswordHashing(),
+    readTokenKeys,
     stampFiles,
   };
 }

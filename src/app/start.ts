@@ -1,6 +1,6 @@
 import { startAdmin } from '../admin/server.ts';
 import type { ListenerStatus, Status } from '../admin/status.ts';
-import { admitAll, admitNobody } from '../broker/authorizer.ts';
+import { Auth } from '../auth/auth.ts';
 import { Broker } from '../broker/broker.ts';
 import type { BrokerLimits } from '../broker/limits.ts';
 import { RETAINED_SHARE, STATE_SHARE } from '../config/defaults.ts';
@@ -65,6 +65,7 @@ async function startInOrder(
   stopAll: () => Promise<void>,
 ): Promise<RunningCistern> {
   const { clock, logger, random, version } = environment;
+  const auth = await openAuth(config, environment);
   await tryAddresses(config, environment);
   const lock = await environment.lockData(config.storage.path);
   started.push(() => lock.release());
@@ -111,7 +112,8 @@ async function startInOrder(
     stampFiles: environment.stampFiles,
   });
   started.push(() => reloads.stop());
-  const listeners = await listen(config, environment, broker, started);
+  await followAuthFiles(auth, broker, reloads);
+  const listeners = await listen(config, environment, { broker, auth }, started);
   const report = new StatusReport({
     version,
     clock,
@@ -122,6 +124,7 @@ async function startInOrder(
     listeners: () => listeners.map((listener) => listenerStatus(listener, broker)),
     uplinks: () => uplinks.statuses(),
     reloads: () => reloads.conditions(),
+    refusedLogins: () => auth.counters.refused,
   });
   const admin = await startAdminServer(config, environment, report, storage);
   started.push(() => admin.close());
@@ -135,6 +138,32 @@ async function startInOrder(
   });
 }
 
+/** Files that cannot be used stop the start before anything is made. */
+function openAuth(config: Config, environment: Environment): Promise<Auth> {
+  const { clock, random, logger, passwordHashing, readTokenKeys, secrets } = environment;
+  return Auth.open(config, {
+    clock,
+    random,
+    logger: logger.child('auth'),
+    hashing: passwordHashing,
+    readTokenKeys,
+    readText: (path) => secrets.readText(path),
+  });
+}
+
+async function followAuthFiles(auth: Auth, broker: Broker, reloads: Reloads): Promise<void> {
+  for (const files of auth.files) {
+    await reloads.add({
+      name: files.paths.join(', '),
+      files: files.paths,
+      async reload() {
+        await files.reload();
+        broker.rightsChanged();
+      },
+    });
+  }
+}
+
 interface BoundListener {
   readonly protocol: string;
   readonly address: string;
@@ -143,15 +172,17 @@ interface BoundListener {
 async function listen(
   config: Config,
   environment: Environment,
-  broker: Broker,
+  { broker, auth }: { readonly broker: Broker; readonly auth: Auth },
   started: (() => Promise<void>)[],
 ): Promise<BoundListener[]> {
   const bound: BoundListener[] = [];
-  for (const { listen: address, protocol, anonymous } of config.listeners) {
+  for (const listenerConfig of config.listeners) {
+    const { listen: address, protocol } = listenerConfig;
+    const authorizer = auth.authorizerFor(listenerConfig);
     assert(protocol === 'mqtt', 'the configuration refuses what this version does not have');
     const place = { address: '' };
     const listener = await environment.network.listen(address, (socket) =>
-      broker.accept(socket, place.address, anonymous ? admitAll : admitNobody),
+      broker.accept(socket, place.address, authorizer),
     );
     place.address = listener.address;
     started.push(() => listener.close());

@@ -19,6 +19,7 @@ export interface StatusParts {
   readonly uplinks: () => readonly UplinkStatus[];
   /** Of files that changed and cannot be used. */
   readonly reloads: () => readonly Condition[];
+  readonly refusedLogins: () => ReadonlyMap<string, number>;
 }
 
 /** Makes the status document from the parts that run. */
@@ -50,7 +51,11 @@ export class StatusReport {
       },
       alarms: this.#alarms.update(this.#conditions(uplinks)),
       listeners: this.#parts.listeners(),
-      clients: { connected: broker.connectionCount, sessions: broker.sessionCount },
+      clients: {
+        connected: broker.connectionCount,
+        sessions: broker.sessionCount,
+        refusedLogins: Object.fromEntries(this.#parts.refusedLogins()),
+      },
       messages: {
         received: broker.counters.received,
         delivered: broker.counters.delivered,

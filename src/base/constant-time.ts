@@ -10,3 +10,10 @@ export function equalInConstantTime(given: string, expected: string): boolean {
   }
   return difference === 0;
 }
+
+/** As {@link equalInConstantTime}, for bytes. */
+export function equalBytesInConstantTime(given: Uint8Array, expected: Uint8Array): boolean {
+  let difference = given.length ^ expected.length;
+  for (let i = 0; i < given.length; i++) difference |= (given[i] as number) ^ (expected[i] ?? 0);
+  return difference === 0;
+}

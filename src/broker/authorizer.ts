@@ -1,33 +1,21 @@
+import type { Rights } from '../auth/types.ts';
+import { isSysTopic } from './sys-topics.ts';
+
 /** What a client is known by once its CONNECT was accepted. */
 export interface ClientIdentity {
   readonly clientId: string;
+  /** As proven; undefined for an anonymous client, whatever it calls itself. */
   readonly username: string | undefined;
   readonly remoteAddress: string;
 }
 
-/**
- * Decides who may connect and do what. Passwords, ACLs and tokens come behind this interface; until
- * then a listener admits everybody or nobody.
- */
-export interface Authorizer {
-  connect(
-    identity: ClientIdentity,
-    password: Uint8Array | undefined,
-  ): 'ok' | 'bad_credentials' | 'not_authorized';
-  publish(identity: ClientIdentity, topic: string): boolean;
-  subscribe(identity: ClientIdentity, filter: string): boolean;
+/** Nobody publishes in the broker's own name, whatever the rules say. */
+export function mayPublish(rights: Rights, topic: string): boolean {
+  return !isSysTopic(topic) && rights.mayPublish(topic);
 }
 
-/** A listener with `anonymous = true`, or one on loopback: everybody may do everything. */
-export const admitAll: Authorizer = {
-  connect: () => 'ok',
-  publish: () => true,
-  subscribe: () => true,
-};
-
-/** A listener with `anonymous = false` and no means of authentication. */
-export const admitNobody: Authorizer = {
-  connect: () => 'not_authorized',
-  publish: () => false,
-  subscribe: () => false,
-};
+/** Rules are about topics: of a shared subscription they are asked for the filter within it. */
+export function maySubscribe(rights: Rights, filter: string): boolean {
+  const inner = /^\$share\/[^/]*\/(.*)$/s.exec(filter)?.[1];
+  return rights.maySubscribe(inner ?? filter);
+}

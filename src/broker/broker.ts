@@ -10,7 +10,7 @@ import type { Random } from '../platform/random.ts';
 import type { DurabilityWaiter, RecordView, Ring } from '../ring/types.ts';
 import { RecordFlag, STATE_PARTITION_ID } from '../ring/types.ts';
 import type { StreamTable } from '../streams/stream-table.ts';
-import type { Authorizer } from './authorizer.ts';
+import type { Authorizer } from '../auth/types.ts';
 import { catchUp } from './catch-up.ts';
 import type { ClientSession, Subscription } from './client-session.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
@@ -124,6 +124,9 @@ export class Broker implements ConnectionHost {
       registry,
       retained,
       sys: this.#sys,
+      topics,
+      counters,
+      logger: this.logger,
       wills: this.#wills,
       random,
       limits,
@@ -229,6 +232,23 @@ export class Broker implements ConnectionHost {
     this.#flushDirty();
   }
 
+  /**
+   * The files behind the authorizers were read again. Rights apply from the next message on; who
+   * would not be let in any more is disconnected.
+   */
+  rightsChanged(): void {
+    this.#context.topics.rightsChanged();
+    for (const connection of [...this.#connections]) {
+      const { state } = connection;
+      if (state.kind !== 'open' || state.admission.isStillValid()) continue;
+      this.logger.info('client.no_longer_admitted', {
+        client: state.identity.clientId,
+        user: state.identity.username,
+      });
+      connection.disconnect(ReasonCode.notAuthorized);
+    }
+  }
+
   // What connections ask.
 
   nowMs(): number {
@@ -283,7 +303,7 @@ export class Broker implements ConnectionHost {
       this.#byClient.delete(identity.clientId);
     }
     this.logger.debug('client.closed', { client: identity.clientId, error: error?.message });
-    if (!this.#stopping) this.#wills.connectionLost(session);
+    if (!this.#stopping) this.#wills.connectionLost(session, connection.rights);
     this.#registry.disconnected(session);
   }
 
@@ -382,12 +402,15 @@ export class Broker implements ConnectionHost {
     // Waiting for a ring that has failed is useless: what needs no flash goes on, the rest is refused.
     if (this.#ring.failed) this.#unpark();
     const now = this.nowMs();
+    const wallMs = this.#clock.wallMs();
     for (const connection of [...this.#connections]) {
       const { state, keepAliveMs, lastPacketMs } = connection;
       if (state.kind === 'connecting' && now - state.sinceMs > CONNECT_TIMEOUT_MS) {
         connection.finish();
       } else if (keepAliveMs > 0 && now - lastPacketMs > keepAliveMs * 1.5) {
         connection.disconnect(ReasonCode.keepAliveTimeout);
+      } else if (state.kind === 'open' && state.admission.endsAtMs <= wallMs) {
+        connection.disconnect(ReasonCode.maximumConnectTime);
       }
     }
     this.#shedUnfinished();

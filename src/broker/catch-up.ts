@@ -48,6 +48,7 @@ function isWanted(session: ClientSession, record: RecordView): boolean {
 }
 
 function deliver(session: ClientSession, record: RecordView, topics: TopicTable): void {
+  if (!session.mayRead(record.topic)) return;
   const inFlight = session.unsentInFlight(record.sequence);
   if (inFlight !== undefined) {
     session.repeatFromRing(inFlight, publicationOf(record, topics));

@@ -1,3 +1,4 @@
+import type { Rights } from '../auth/types.ts';
 import type { Delivery, InFlight } from '../session/delivery.ts';
 import type { Receipts } from '../session/receipts.ts';
 import type { Publication } from './publication.ts';
@@ -38,6 +39,8 @@ export interface Waiting {
 
 /** What a session asks of the connection that carries it. */
 export interface SessionLink {
+  /** What may be delivered over it. */
+  readonly rights: Rights;
   /** False while the peer does not take what it was sent: nothing more is put in flight. */
   readonly writable: boolean;
   /** Sends a PUBLISH; false where the peer's Maximum Packet Size forbids it. */
@@ -136,7 +139,7 @@ export class ClientSession {
       if (entry.released) {
         this.delivery.markSent(entry);
         link.sendPubrel(entry.packetId);
-      } else if (entry.message) {
+      } else if (entry.message && this.mayRead(entry.message.topic.name)) {
         this.#repeat(entry, entry.message);
       }
     }
@@ -186,11 +189,19 @@ export class ClientSession {
       const next = this.#waiting[this.#waitingHead] as Waiting;
       this.#waitingHead++;
       this.#waitingBytes -= next.publication.payloadLength;
+      // The rules may have been read again since it began to wait.
+      if (!this.mayRead(next.publication.topic.name)) continue;
       this.#send(link, next.publication, next.qos, next.retain, next.subscriptionIds);
     }
     if (this.waiting === 0) this.#clearWaiting();
     else if (this.#waitingHead > MAX_WAITING_IN_MEMORY) this.#compactWaiting();
     if (this.waiting < MAX_WAITING_IN_MEMORY / 2) this.#wakeRoomWaiters();
+  }
+
+  /** Whether its connection may read the topic; true while it has none. */
+  mayRead(topic: string): boolean {
+    const { link } = this;
+    return link === undefined || !link.rights.isRestricted || link.rights.mayRead(topic);
   }
 
   /** Nothing is on its way to the client: the cursor may move to the end of the ring. */

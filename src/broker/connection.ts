@@ -18,7 +18,8 @@ import { ReasonCode } from '../codec/reason-codes.ts';
 import type { Socket } from '../platform/network.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { DurabilityWaiter, RecordSource } from '../ring/types.ts';
-import type { Authorizer, ClientIdentity } from './authorizer.ts';
+import { type Admission, type Authorizer, type Rights, UNRESTRICTED } from '../auth/types.ts';
+import type { ClientIdentity } from './authorizer.ts';
 import type { ClientSession, SessionLink } from './client-session.ts';
 import type { BrokerCounters } from './counters.ts';
 import { GatedQueue, type GatedItem } from './gated-queue.ts';
@@ -43,16 +44,26 @@ export interface ConnectionHost {
   park(connection: Connection): void;
 }
 
+export type Admitted = Extract<Admission, { kind: 'admitted' }>;
+
 /** One discriminated union instead of a handful of booleans. */
 export type ConnectionState =
   | { readonly kind: 'connecting'; readonly sinceMs: number }
-  | { readonly kind: 'open'; readonly session: ClientSession; readonly identity: ClientIdentity }
+  | {
+      readonly kind: 'open';
+      readonly session: ClientSession;
+      readonly identity: ClientIdentity;
+      readonly admission: Admitted;
+    }
   | { readonly kind: 'closed' };
 
 /** A client's PUBLISH topics are few: with its last ones at hand the router is not asked for each. */
 export interface KnownTopic {
   readonly topic: Topic;
   readonly source: RecordSource;
+  /** As the rights of this generation say. */
+  mayPublish: boolean;
+  rightsGeneration: number;
 }
 
 /**
@@ -62,8 +73,8 @@ export interface KnownTopic {
  * Invariants:
  * - Once `closed`, nothing is written and no packet is handled.
  * - Acks leave in the order of the packets they answer, none before what it stands for is durable.
- * - While the ring takes nothing (`parked`), or the peer does not read what it was answered
- *   (`held`), the socket is not read.
+ * - While the ring takes nothing (`parked`), the peer does not read what it was answered (`held`),
+ *   or its CONNECT is being checked (`admitting`), the socket is not read.
  */
 export class Connection implements PacketHandler, SessionLink, DurabilityWaiter {
   readonly isClient = true;
@@ -75,6 +86,8 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   /** Most devices publish to one topic again and again. */
   lastTopic: KnownTopic | undefined;
   state: ConnectionState;
+  /** What the client may do, once it is open. */
+  rights: Rights = UNRESTRICTED;
   version: ProtocolVersion = 4;
   /** Of the peer; larger packets are not sent to it [MQTT-3.1.2-24]. */
   maxPacketBytes = Number.POSITIVE_INFINITY;
@@ -86,6 +99,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   #waitingForCommit = false;
   #parked = false;
   #held = false;
+  #admitting = false;
 
   constructor(options: {
     socket: Socket;
@@ -132,10 +146,32 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   }
 
   /** CONNECT was accepted. What follows in the same chunk is read by this version's rules. */
-  opened(session: ClientSession, identity: ClientIdentity, version: ProtocolVersion): void {
+  opened(
+    session: ClientSession,
+    client: { readonly identity: ClientIdentity; readonly admission: Admitted },
+    version: ProtocolVersion,
+  ): void {
     this.version = version;
     this.#decoder.protocolVersion = version;
-    this.state = { kind: 'open', session, identity };
+    this.rights = client.admission.rights;
+    this.state = { kind: 'open', session, ...client };
+  }
+
+  /**
+   * Reads nothing more until it is known whether the client may come in: what it sent behind its
+   * CONNECT is handled after it [MQTT-3.1.4-6]. `answer` is not called where the connection has ended
+   * meanwhile.
+   */
+  whenAdmitted(pending: Promise<Admission>, answer: (admission: Admission) => void): void {
+    this.#admitting = true;
+    this.#decoder.stop();
+    this.socket.pause();
+    void pending.then((admission) => {
+      this.#admitting = false;
+      if (this.state.kind !== 'connecting') return;
+      this.#guarded(() => answer(admission));
+      this.#readOn();
+    });
   }
 
   // Packets in.
@@ -284,9 +320,24 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
       return;
     }
     this.#parked = false;
+    this.#readOn();
+  }
+
+  /** Hands out what came while nothing was to be read, then reads the socket again. */
+  #readOn(): void {
+    if (this.#parked || this.#admitting || this.#isClosed()) return;
     this.#guarded(() => this.#decoder.resume(this));
     this.#holdWhileUnread();
-    if (!this.#parked && !this.#held) this.socket.resume();
+    this.#resumeSocket();
+  }
+
+  #resumeSocket(): void {
+    if (!this.#parked && !this.#held && !this.#admitting) this.socket.resume();
+  }
+
+  /** Asked anew after each step that may close it. */
+  #isClosed(): boolean {
+    return this.state.kind === 'closed';
   }
 
   #receive(chunk: Uint8Array): void {
@@ -418,7 +469,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     this.output.drained();
     if (this.#held) {
       this.#held = false;
-      if (!this.#parked) this.socket.resume();
+      this.#resumeSocket();
     }
     if (this.state.kind === 'open') this.state.session.pump();
   }

@@ -1,16 +1,20 @@
+import type { Admission, RefusalReason } from '../auth/types.ts';
 import type { ConnectPacket } from '../codec/control-packet.ts';
 import { encodePublishProperties } from '../codec/publish-properties.ts';
 import { noProperties, type Properties } from '../codec/properties.ts';
 import { ReasonCode } from '../codec/reason-codes.ts';
 import { isValidTopicName } from '../codec/topic.ts';
 import { ProtocolError } from '../base/errors.ts';
+import type { Logger } from '../platform/logger.ts';
 import type { Random } from '../platform/random.ts';
-import type { ClientIdentity } from './authorizer.ts';
+import { type ClientIdentity, mayPublish } from './authorizer.ts';
 import type { WillMessage } from './client-session.ts';
-import type { Connection } from './connection.ts';
+import type { Admitted, Connection } from './connection.ts';
+import type { BrokerCounters } from './counters.ts';
 import type { BrokerLimits } from './limits.ts';
 import { NEVER_EXPIRES, type SessionRegistry } from './session-registry.ts';
 import { isSysTopic } from './sys-topics.ts';
+import type { TopicTable } from './topics.ts';
 import type { Wills } from './wills.ts';
 
 /** 3.1.1 return codes of CONNACK, table 3.1. */
@@ -19,11 +23,21 @@ const RETURN_SERVER_UNAVAILABLE = 3;
 const RETURN_BAD_CREDENTIALS = 4;
 const RETURN_NOT_AUTHORIZED = 5;
 
+/** What a refused login is told, in 3.1.1 and in 5.0. */
+const REFUSALS: Readonly<Record<RefusalReason, readonly [v3: number, v5: number]>> = {
+  bad_credentials: [RETURN_BAD_CREDENTIALS, ReasonCode.badUserNameOrPassword],
+  not_authorized: [RETURN_NOT_AUTHORIZED, ReasonCode.notAuthorized],
+  busy: [RETURN_SERVER_UNAVAILABLE, ReasonCode.serverBusy],
+};
+
 export interface ConnectContext {
   readonly registry: SessionRegistry;
   readonly wills: Wills;
   readonly random: Random;
   readonly limits: BrokerLimits;
+  readonly topics: TopicTable;
+  readonly counters: BrokerCounters;
+  readonly logger: Logger;
   /** The last sequence given out: what CONNACK waits for where it stands for something durable. */
   lastSequence(): number;
   /** The connection that carries a session now, if one does. */
@@ -37,7 +51,6 @@ export function handleConnect(
   packet: ConnectPacket,
   context: ConnectContext,
 ): void {
-  const { registry } = context;
   const isV5 = packet.protocolVersion === 5;
   const assigned = packet.clientId === '' ? makeClientId(context.random) : undefined;
   if (assigned !== undefined && !isV5 && !packet.cleanStart) {
@@ -50,16 +63,41 @@ export function handleConnect(
     return;
   }
   const clientId = assigned ?? packet.clientId;
-  const { remoteAddress } = connection.socket;
-  const identity: ClientIdentity = { clientId, username: packet.username, remoteAddress };
-  const verdict = connection.authorizer.connect(identity, packet.password);
-  if (verdict !== 'ok') {
-    const bad = verdict === 'bad_credentials';
-    const v5Code = bad ? ReasonCode.badUserNameOrPassword : ReasonCode.notAuthorized;
-    const v3Code = bad ? RETURN_BAD_CREDENTIALS : RETURN_NOT_AUTHORIZED;
-    connection.refuseConnect(packet.protocolVersion, isV5 ? v5Code : v3Code);
-    return;
-  }
+  const { remoteAddress, tls } = connection.socket;
+  const { username, password } = packet;
+  const certificateName = tls?.userName;
+  const login = { clientId, username, password, remoteAddress, certificateName };
+  const admission = connection.authorizer.admit(login);
+  const answer = (given: Admission): void => {
+    if (given.kind === 'admitted' && given.isStillValid()) {
+      const identity: ClientIdentity = { clientId, username: given.username, remoteAddress };
+      enter(connection, packet, context, { identity, admission: given, assigned });
+    } else {
+      const reason = given.kind === 'refused' ? given.reason : 'bad_credentials';
+      const [v3Code, v5Code] = REFUSALS[reason];
+      connection.refuseConnect(packet.protocolVersion, isV5 ? v5Code : v3Code);
+    }
+  };
+  if (admission instanceof Promise) connection.whenAdmitted(admission, answer);
+  else answer(admission);
+}
+
+interface Entrant {
+  readonly identity: ClientIdentity;
+  readonly admission: Admitted;
+  readonly assigned: string | undefined;
+}
+
+/** The client may come in; the rest is about what it brings. */
+function enter(
+  connection: Connection,
+  packet: ConnectPacket,
+  context: ConnectContext,
+  entrant: Entrant,
+): void {
+  const { registry } = context;
+  const { clientId } = entrant.identity;
+  const isV5 = packet.protocolVersion === 5;
   const isNewDurable = expiryOf(packet) > 0 && registry.get(clientId) === undefined;
   if (isNewDurable && !registry.hasRoomForState) {
     connection.refuseConnect(
@@ -79,18 +117,30 @@ export function handleConnect(
   // [MQTT-3.1.4-3]: the client that is there with this id is disconnected.
   context.connectionOf(clientId)?.disconnect(ReasonCode.sessionTakenOver);
   if (packet.cleanStart) context.wills.sessionEnds(clientId);
-  accept(connection, packet, context, { identity, assigned, will });
+  accept(connection, packet, context, { ...entrant, will: permittedWill(will, entrant, context) });
+}
+
+/** A will that its client may not publish is dropped, as Mosquitto drops it: the client is let in. */
+function permittedWill(
+  will: WillMessage | undefined,
+  { identity, admission }: Entrant,
+  { counters, logger }: ConnectContext,
+): WillMessage | undefined {
+  if (will === undefined || mayPublish(admission.rights, will.topic)) return will;
+  counters.drop('not_authorized');
+  logger.warn('client.will_refused', {
+    client: identity.clientId,
+    user: identity.username,
+    topic: will.topic,
+  });
+  return undefined;
 }
 
 function accept(
   connection: Connection,
   packet: ConnectPacket,
   context: ConnectContext,
-  client: {
-    readonly identity: ClientIdentity;
-    readonly assigned: string | undefined;
-    readonly will: WillMessage | undefined;
-  },
+  client: Entrant & { readonly will: WillMessage | undefined },
 ): void {
   const { registry, wills, limits } = context;
   const { identity, assigned, will } = client;
@@ -104,7 +154,7 @@ function accept(
     expirySeconds,
   );
   wills.register(identity.clientId, will);
-  connection.opened(session, identity, packet.protocolVersion);
+  connection.opened(session, client, packet.protocolVersion);
   connection.keepAliveMs = packet.keepAliveSeconds * 1000;
   connection.maxPacketBytes = packet.properties.maximumPacketBytes ?? Number.POSITIVE_INFINITY;
   context.opened(connection);
@@ -119,6 +169,7 @@ function accept(
   const window = Math.min(packet.properties.receiveMaximum ?? 65_535, limits.inflight);
   connection.afterDurable(0, () => {
     if (connection.isOpen && connection.session === session) {
+      if (session.subscriptions.size > 0) context.topics.rightsTaken(connection.rights);
       session.attach(connection, window);
     }
   });

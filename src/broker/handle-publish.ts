@@ -9,13 +9,13 @@ import {
 import { ReasonCode } from '../codec/reason-codes.ts';
 import { decodeTopic, isMqttString, isValidTopicName } from '../codec/topic.ts';
 import type { Clock } from '../platform/clock.ts';
+import { mayPublish } from './authorizer.ts';
 import type { Connection, KnownTopic } from './connection.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { BrokerLimits } from './limits.ts';
 import { NO_BYTES, Publication } from './publication.ts';
 import type { Router } from './router.ts';
 import type { SessionRegistry } from './session-registry.ts';
-import { isSysTopic } from './sys-topics.ts';
 import type { TopicTable } from './topics.ts';
 
 /** Topics one connection has at hand; beyond it they are forgotten and looked up again. */
@@ -79,10 +79,13 @@ export class PublishHandler {
     if (properties.length > 0 && expiry >= 0) {
       publication.expiresAtMs = this.#clock.wallMs() + expiry * 1000;
     }
-    const { name } = known.topic;
-    if (isSysTopic(name) || !connection.authorizer.publish(connection.identity, name)) {
-      this.#counters.drop('not_authorized');
-      this.#refuse(connection, view, ReasonCode.notAuthorized);
+    const { rights } = connection;
+    if (known.rightsGeneration !== rights.generation) {
+      known.rightsGeneration = rights.generation;
+      known.mayPublish = mayPublish(rights, known.topic.name);
+    }
+    if (!known.mayPublish && !isRepeat(connection, view)) {
+      this.#forbid(connection, view);
       return;
     }
     if (qos === 2) {
@@ -136,6 +139,17 @@ export class PublishHandler {
     connection.acknowledge(PacketType.pubrec, packetId, gate);
   }
 
+  /**
+   * The client may not publish this. 5.0 is told; 3.1.1 gets its ack, as from Mosquitto, since it has
+   * no other answer [MQTT-3.3.5-2] and would send the message again for ever.
+   */
+  #forbid(connection: Connection, view: PublishView): void {
+    this.#counters.drop('not_authorized');
+    if (connection.version === 5) this.#refuse(connection, view, ReasonCode.notAuthorized);
+    else if (view.qos === 1) connection.acknowledge(PacketType.puback, view.packetId, 0);
+    else if (view.qos === 2) connection.acknowledge(PacketType.pubrec, view.packetId, 0);
+  }
+
   /** The message was not taken. 3.1.1 has no negative ack: without one the client still has it. */
   #refuse(connection: Connection, { qos, packetId }: PublishView, reasonCode: number): void {
     if (qos === 0) return;
@@ -176,7 +190,8 @@ export class PublishHandler {
       this.#checkTopic(view);
       const topic = this.#topics.get(name);
       const { clientId } = connection.session;
-      known = { topic, source: { topic: name, origin: clientId, epoch: 0, number: 0 } };
+      const source = { topic: name, origin: clientId, epoch: 0, number: 0 };
+      known = { topic, source, mayPublish: false, rightsGeneration: -1 };
       if (connection.topics.size >= MAX_KNOWN_TOPICS) connection.topics.clear();
       connection.topics.set(name, known);
     }
@@ -200,6 +215,14 @@ export class PublishHandler {
       throw new ProtocolError(ReasonCode.topicNameInvalid, 'the topic name is not valid');
     }
   }
+}
+
+/**
+ * What was taken once is answered alike again [MQTT-4.3.3-10], also when the right is gone meanwhile:
+ * a refusal would free the identifier on the client's side alone.
+ */
+function isRepeat({ session }: Connection, { qos, packetId }: PublishView): boolean {
+  return qos === 2 && session.receipts.has(packetId);
 }
 
 function sameBytes(known: Uint8Array, buffer: Uint8Array, start: number, end: number): boolean {

@@ -2,6 +2,7 @@ import type { SubscribePacket, UnsubscribePacket } from '../codec/control-packet
 import { noProperties } from '../codec/properties.ts';
 import { ReasonCode } from '../codec/reason-codes.ts';
 import { isValidTopicFilter } from '../codec/topic.ts';
+import { maySubscribe } from './authorizer.ts';
 import type { ClientSession, SubscriptionOptions } from './client-session.ts';
 import type { Connection } from './connection.ts';
 import type { BrokerLimits } from './limits.ts';
@@ -89,9 +90,7 @@ function refusalOf(
   if (Buffer.byteLength(filter) > limits.topicBytes) return ReasonCode.topicFilterInvalid;
   if (filter.startsWith('$share/')) return ReasonCode.sharedSubscriptionsNotSupported;
   if (/^\$(stream|queue|s|q)\//.test(filter)) return ReasonCode.implementationSpecificError;
-  if (!connection.authorizer.subscribe(connection.identity, filter)) {
-    return ReasonCode.notAuthorized;
-  }
+  if (!maySubscribe(connection.rights, filter)) return ReasonCode.notAuthorized;
   const { subscriptions, durable } = connection.session;
   if (subscriptions.has(filter)) return undefined;
   const isFull = subscriptions.size >= limits.subscriptionsPerClient;
@@ -110,6 +109,7 @@ async function sendRetained(
     const isSys = isSysTopic(filter);
     for (const message of isSys ? sys.matching(filter) : await retained.matching(filter)) {
       if (!connection.isOpen || connection.session !== session) return;
+      if (!connection.rights.mayRead(message.topic.name)) continue;
       const ids = options.subscriptionId === undefined ? [] : [options.subscriptionId];
       const qos = message.qos < options.qos ? message.qos : options.qos;
       const copy = asRetained(message);

@@ -1,6 +1,7 @@
 import { parsePublishProperties } from '../codec/publish-properties.ts';
 import { partitionFor, type StreamTable } from '../streams/stream-table.ts';
 import type { OpenStream } from '../streams/stream-table.ts';
+import type { Rights } from '../auth/types.ts';
 import type { ClientSession, Subscription } from './client-session.ts';
 import type { Publication } from './publication.ts';
 import type { SubscriptionTree } from './subscription-tree.ts';
@@ -65,6 +66,7 @@ export class TopicTable {
   readonly #streams: StreamTable;
   readonly #tree: SubscriptionTree<Subscription>;
   #version = 0;
+  #hasRestricted = false;
 
   constructor(streams: StreamTable, tree: SubscriptionTree<Subscription>) {
     this.#streams = streams;
@@ -90,11 +92,27 @@ export class TopicTable {
     this.#version++;
   }
 
+  /** Must be called when a session with subscriptions gets a connection with these rights. */
+  rightsTaken(rights: Rights): void {
+    // While nobody's rights are restricted there is nothing in `matches` that depends on them.
+    this.#hasRestricted ||= rights.isRestricted;
+    if (this.#hasRestricted) this.#version++;
+  }
+
+  /** Must be called when rules were read again. */
+  rightsChanged(): void {
+    this.#version++;
+  }
+
+  /**
+   * Who receives messages of this topic: sessions whose connection may read it, and all that have
+   * none now. What may be delivered to those is asked when they are back.
+   */
   matches(topic: Topic): readonly Match[] {
     if (topic.matchVersion !== this.#version) {
       const found: Subscription[] = [];
       this.#tree.match(topic.name, found);
-      topic.matches = mergeBySession(found);
+      topic.matches = mergeBySession(found).filter(({ session }) => session.mayRead(topic.name));
       topic.matchVersion = this.#version;
     }
     return topic.matches;

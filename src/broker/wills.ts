@@ -1,6 +1,8 @@
+import type { Rights } from '../auth/types.ts';
 import type { StateStore } from '../metadata/state-store.ts';
 import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
 import type { Clock } from '../platform/clock.ts';
+import { mayPublish } from './authorizer.ts';
 import type { ClientSession, WillMessage } from './client-session.ts';
 import { Publication } from './publication.ts';
 import type { Router } from './router.ts';
@@ -65,10 +67,17 @@ export class Wills {
     if (this.#state.get(key) !== undefined) this.#state.delete(key);
   }
 
-  /** The connection ended without that. The will is due after its delay, or when the session ends. */
-  connectionLost(session: ClientSession): void {
+  /**
+   * The connection ended without that. The will is due after its delay, or when the session ends, as
+   * far as its client may publish it now.
+   */
+  connectionLost(session: ClientSession, rights: Rights): void {
     const will = this.#stored(session.clientId);
     if (will === undefined) return;
+    if (!mayPublish(rights, will.topic)) {
+      this.cancel(session.clientId);
+      return;
+    }
     if (will.delaySeconds === 0 || !session.durable) {
       this.publish(session.clientId);
       return;

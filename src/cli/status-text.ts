@@ -16,7 +16,11 @@ export function formatStatus(status: Status): string {
     ...status.listeners.map(({ protocol, address, connections }) =>
       row('listener', `${protocol} ${address}, ${plural(connections, 'connection')}`),
     ),
-    row('clients', `${count(clients.connected)} connected, ${plural(clients.sessions, 'session')}`),
+    row(
+      'clients',
+      `${count(clients.connected)} connected, ${plural(clients.sessions, 'session')}` +
+        refusals(clients.refusedLogins),
+    ),
     row(
       'messages',
       `${count(messages.received)} received, ${count(messages.delivered)} delivered, ${drops(messages.dropped, ' dropped')}`,
@@ -107,6 +111,10 @@ function count(value: number): string {
 
 function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
+}
+
+function refusals(refused: DropCounts): string {
+  return Object.keys(refused).length === 0 ? '' : `, ${drops(refused, ' logins refused')}`;
 }
 
 function drops(dropped: DropCounts, word = ''): string {

@@ -313,7 +313,7 @@ function readListener(table: TableReader, shared: AuthConfig): ListenerConfig {
     table.issues.error(
       table.keyPath('anonymous'),
       'is false, and there is nothing else by which a client could come in',
-      'Take the key out: passwords are not in this version yet.',
+      'Set password_file or jwt in [auth] or here, or take the key out.',
     );
   }
   const problem = openListenerProblem(listener);
@@ -330,7 +330,8 @@ export function openListenerProblem(
   return {
     message: `${listener.listen} can be reached from other machines and has no authentication`,
     remedy:
-      'Set anonymous = true in its [[listener]] to let everyone on that network in, ' +
+      'Set password_file in [auth] (make the file with cistern passwd), jwt, or ' +
+      'require_client_cert; or anonymous = true to let everyone on that network in; ' +
       'or keep it on 127.0.0.1.',
   };
 }

@@ -41,9 +41,9 @@ export function describeConfig(config: Config): string {
   page.header('[log]');
   page.value('level', config.log.level, LOG_DEFAULTS.level);
   page.value('format', config.log.format, LOG_DEFAULTS.format);
-  addAuth(page, config.auth);
+  addAuth(page, 'auth', config.auth);
   addLimits(page, config.limits);
-  for (const listener of config.listeners) addListener(page, listener);
+  for (const listener of config.listeners) addListener(page, listener, config.auth);
   for (const stream of config.streams) addStream(page, stream);
   for (const uplink of config.uplinks) addUplink(page, uplink);
   return page.text();
@@ -121,17 +121,17 @@ function addStorage(page: TomlPage, storage: StorageConfig): void {
   }
 }
 
-function addAuth(page: TomlPage, auth: AuthConfig): void {
-  page.header('[auth]');
-  page.optional('password_file', auth.passwordFile);
-  page.optional('acl_file', auth.aclFile);
-  if (!auth.jwt) return;
-  page.header('[auth.jwt]');
-  page.set('jwks_file', auth.jwt.jwksFile);
-  page.optional('issuer', auth.jwt.issuer);
-  page.optional('audience', auth.jwt.audience);
-  page.set('username_claim', auth.jwt.usernameClaim);
-  page.optional('acl_claim', auth.jwt.aclClaim);
+function addAuth(page: TomlPage, table: string, { passwordFile, aclFile, jwt }: AuthConfig): void {
+  page.header(`[${table}]`);
+  page.optional('password_file', passwordFile);
+  page.optional('acl_file', aclFile);
+  if (!jwt) return;
+  page.header(`[${table}.jwt]`);
+  page.set('jwks_file', jwt.jwksFile);
+  page.optional('issuer', jwt.issuer);
+  page.optional('audience', jwt.audience);
+  page.set('username_claim', jwt.usernameClaim);
+  page.optional('acl_claim', jwt.aclClaim);
 }
 
 function addLimits(page: TomlPage, limits: LimitsConfig): void {
@@ -164,13 +164,14 @@ function addLimits(page: TomlPage, limits: LimitsConfig): void {
   size('output_buffer', (each) => each.outputBufferBytes);
 }
 
-function addListener(page: TomlPage, listener: ListenerConfig): void {
+function addListener(page: TomlPage, listener: ListenerConfig, shared: AuthConfig): void {
   page.header('[[listener]]');
   page.set('listen', listener.listen);
   page.value('protocol', listener.protocol, LISTENER_DEFAULTS.protocol);
   if (listener.protocol === 'ws') page.value('path', listener.path, LISTENER_DEFAULTS.path);
   page.set('anonymous', listener.anonymous);
   page.value('proxy_protocol', listener.proxyProtocol, false);
+  if (listener.auth !== shared) addAuth(page, 'listener.auth', listener.auth);
   if (!listener.tls) return;
   page.header('[listener.tls]');
   page.set('cert', listener.tls.cert);

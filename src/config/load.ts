@@ -13,6 +13,7 @@ import {
   readStorage,
 } from './broker-sections.ts';
 import { readStreams, readUplinks, reportTwinClients } from './data-sections.ts';
+import { reportAccess } from './access-rules.ts';
 import type { ConfigIssue } from './issue.ts';
 import { formatIssue } from './issue.ts';
 import { MAX_LISTENERS, RETAINED_SHARE } from './defaults.ts';
@@ -142,7 +143,7 @@ function readDocument(
   reportLoops(config, issues);
   reportTwinClients(config.uplinks, issues);
   reportNotYet(document, issues);
-  if (passwordFile !== undefined) reportNotYet({ '--password-file': passwordFile }, issues);
+  reportAccess(config, issues);
   return config;
 }
 

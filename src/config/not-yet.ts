@@ -23,7 +23,6 @@ const isOneOf =
     values.includes(value);
 
 const LOOPBACK = 'Until then keep the listener on 127.0.0.1, or in a network that you trust.';
-const ANONYMOUS = `${LOOPBACK} A listener beyond loopback needs anonymous = true.`;
 const NO_LIMIT = 'Take the key out: the uplink then sends as fast as its target acknowledges.';
 const UNPACED = 'Each commit is written at once; the status counts the bytes.';
 const WHOLE_RING = 'Until then the ring as a whole drops its oldest segment when it is full.';
@@ -45,10 +44,6 @@ const ROWS: readonly NotYet[] = [
   { key: 'storage.wear.budget', effect: 'ignored', remedy: UNPACED },
   { key: 'storage.wear.endurance', effect: 'ignored', remedy: UNPACED },
   { key: 'storage.wear.lifetime', effect: 'ignored', remedy: UNPACED },
-  { key: 'auth.password_file', effect: 'refused', remedy: ANONYMOUS },
-  { key: 'auth.acl_file', effect: 'refused', remedy: ANONYMOUS },
-  { key: 'auth.jwt', effect: 'refused', remedy: ANONYMOUS },
-  { key: '--password-file', effect: 'refused', remedy: ANONYMOUS },
   {
     key: 'limits.session_queue_bytes',
     effect: 'ignored',
@@ -66,7 +61,6 @@ const ROWS: readonly NotYet[] = [
     effect: 'refused',
     remedy: 'Take the key out, and the proxy from before the listener.',
   },
-  { key: 'listener.auth', effect: 'refused', remedy: ANONYMOUS },
   { key: 'listener.tls', effect: 'refused', remedy: LOOPBACK },
   { key: 'stream.quota', effect: 'ignored', remedy: WHOLE_RING },
   { key: 'stream.max_age', effect: 'ignored', remedy: WHOLE_RING },

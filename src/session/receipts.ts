@@ -14,6 +14,11 @@ export class Receipts {
     return this.#open.values();
   }
 
+  /** Whether a PUBLISH with this identifier would be a repeat. */
+  has(packetId: number): boolean {
+    return this.#open.has(packetId);
+  }
+
   /** PUBLISH with QoS 2: true when the message is new, false when it is a repeat. */
   take(packetId: number): boolean {
     if (this.#open.has(packetId)) return false;

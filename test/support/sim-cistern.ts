@@ -5,6 +5,8 @@ import { loadConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/types.ts';
 import type { CheckpointStore } from '../../src/metadata/types.ts';
 import { nodeCompressor, nodeCrc32 } from '../../src/platform/node/compression.ts';
+import { createNodePasswordHashing } from '../../src/platform/node/password-hashing.ts';
+import { readTokenKeys } from '../../src/platform/node/token-keys.ts';
 import type { Volume } from '../../src/platform/volume.ts';
 import { MemoryLogger } from './memory-logger.ts';
 import { SimClient } from './sim-client.ts';
@@ -19,6 +21,8 @@ export class SimCistern {
   readonly clock: SimClock;
   readonly network: SimNetwork;
   readonly logger = new MemoryLogger();
+  /** Files beside the configuration, by path: what a client may do, and who it may be. */
+  readonly files: Record<string, string> = {};
   readonly #volume: Volume;
   readonly #checkpoints: CheckpointStore;
   readonly #seed: number;
@@ -87,6 +91,12 @@ export class SimCistern {
     await stopping;
   }
 
+  #read(path: string): string {
+    const text = this.files[path];
+    if (text === undefined) throw new Error(`there is no file ${path}`);
+    return text;
+  }
+
   #environment(): Environment {
     const { clock, network, logger } = this;
     return {
@@ -102,8 +112,10 @@ export class SimCistern {
       openVolume: async () => this.#volume,
       openCheckpoints: async () => this.#checkpoints,
       machineId: async () => 'sim-machine',
-      secrets: { readText: async () => '', env: {} },
-      stampFiles: async () => '',
+      secrets: { readText: async (path) => this.#read(path), env: {} },
+      passwordHashing: createNodePasswordHashing(),
+      readTokenKeys,
+      stampFiles: async (paths) => paths.map((path) => this.files[path] ?? '').join('\0'),
       onProgress: () => undefined,
     };
   }

@@ -299,7 +299,7 @@ describe('what belongs together', () => {
     [
       '[[listener]]\nlisten = "0.0.0.0:1883"',
       '2: error: listener[0].listen: 0.0.0.0:1883 can be reached from other machines and has no authentication',
-      'Set anonymous = true in its [[listener]] to let everyone on that network in, or keep it on 127.0.0.1.',
+      'Set password_file in [auth] (make the file with cistern passwd), jwt, or require_client_cert; or anonymous = true to let everyone on that network in; or keep it on 127.0.0.1.',
     ],
     [
       '[admin]\nlisten = "[::]:9883"',
@@ -379,7 +379,7 @@ test('one run tells every error, in the order of the lines', async () => {
 test('an option of the command line is named as such, without a file', async () => {
   expect(await errorsOf('', { listen: '0.0.0.0:1883' })).toEqual([
     'error: --listen: 0.0.0.0:1883 can be reached from other machines and has no authentication\n' +
-      'Set anonymous = true in its [[listener]] to let everyone on that network in, or keep it on 127.0.0.1.',
+      'Set password_file in [auth] (make the file with cistern passwd), jwt, or require_client_cert; or anonymous = true to let everyone on that network in; or keep it on 127.0.0.1.',
   ]);
   expect(await errorsOf('', { listen: 'nowhere' })).toEqual([
     'error: --listen: expected an address, found "nowhere"\n' +

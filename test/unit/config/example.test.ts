@@ -81,24 +81,18 @@ sasl = { mechanism = "SCRAM-SHA-512", username = "…", password = "env:KAFKA_PA
 
 /** The contract's example without what this version refuses. */
 function withoutRefused(): string {
-  const refused =
-    /^(password_file|acl_file|jwt|auth|rate_limit|bandwidth|max_age = "30d"|active)(?= |$| =)/;
+  const refused = /^(rate_limit|bandwidth|max_age = "30d"|active)(?= |$| =)/;
   const lines = EXAMPLE.split('\n').filter((line) => !refused.test(line));
   const text = lines.join('\n');
   return text
     .replace(/\[listener\.tls\][^[]*/, '')
-    .replace(/\[uplink\.kafka\][^]*$/, 'mqtt = { url = "mqtt://h", version = 5, qos = 1 }')
-    .replace('anonymous = false', 'anonymous = true');
+    .replace(/\[uplink\.kafka\][^]*$/, 'mqtt = { url = "mqtt://h", version = 5, qos = 1 }');
 }
 
 test('what this version lacks of it is refused, line by line, and nothing else is', async () => {
   const found = await errorsOf(EXAMPLE);
   expect(found.map((each) => /: error: (.*)\n/.exec(each)?.[1])).toEqual(
     [
-      'auth.password_file',
-      'auth.acl_file',
-      'auth.jwt',
-      'listener[0].auth',
       'listener[0].tls',
       'uplink[0].rate_limit',
       'uplink[0].bandwidth',
@@ -128,7 +122,7 @@ test('the rest of it means what it says', async () => {
     },
     log: { level: 'info', format: 'auto' },
     limits: { sessionExpiryMaxMs: 604_800_000 },
-    listeners: [{ listen: '0.0.0.0:8883', protocol: 'mqtt', anonymous: true }],
+    listeners: [{ listen: '0.0.0.0:8883', protocol: 'mqtt', anonymous: false }],
     streams: [
       {
         name: 'telemetry',

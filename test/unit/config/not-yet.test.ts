@@ -8,13 +8,9 @@ const listener = (line: string): string => `[[listener]]\nlisten = "127.0.0.1:18
 describe('what would break what the user counts on is refused', () => {
   test.each([
     ['[storage]\non_failure = "memory"', '2: error: storage.on_failure: "memory" is'],
-    ['[auth]\npassword_file = "p"', '2: error: auth.password_file: is'],
-    ['[auth]\nacl_file = "p"', '2: error: auth.acl_file: is'],
-    ['[auth.jwt]\njwks_file = "p"', '1: error: auth.jwt: is'],
     [listener('protocol = "ws"'), '3: error: listener[0].protocol: "ws" is'],
     [listener('protocol = "mqtt-sn"'), '3: error: listener[0].protocol: "mqtt-sn" is'],
     [listener('proxy_protocol = true'), '3: error: listener[0].proxy_protocol: true is'],
-    [listener('auth = { password_file = "p" }'), '3: error: listener[0].auth: is'],
     [listener('[listener.tls]\ncert = "c"\nkey = "k"'), '3: error: listener[0].tls: is'],
     [stream('when_full = "reject"'), '4: error: stream[0].when_full: "reject" is'],
     [stream('ack = "memory"'), '4: error: stream[0].ack: "memory" is'],
@@ -46,12 +42,6 @@ describe('what would break what the user counts on is refused', () => {
     const [what, remedy] = (found[0] ?? '').split('\n');
     expect(what).toBe(`cistern.toml:${error} not in this version yet`);
     expect(remedy).toMatch(/^[A-Z].+\.$/);
-  });
-
-  test('a password file of the command line too, though it would let a listener open', async () => {
-    const found = await errorsOf('', { listen: '0.0.0.0:1883', passwordFile: 'p' });
-    expect(found).toHaveLength(1);
-    expect(found[0]).toMatch(/^error: --password-file: is not in this version yet\n/);
   });
 });
 
