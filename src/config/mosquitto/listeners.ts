@@ -122,8 +122,7 @@ class ListenerTranslation {
 
   /** Nothing but defaults: Mosquitto then serves loopback, and everyone there. */
   #isLocalOnly(): boolean {
-    const { at, settings } = this.#listener;
-    return at === undefined && settings.isEmpty;
+    return !this.#listener.isConfigured;
   }
 
   #protocol(): void {

@@ -89,8 +89,7 @@ export class ModelBuilder implements ConfVisitor {
     } else {
       this.#notes.add(fate.kind, line.at, line.name, fate.text);
     }
-    // The default listener exists as soon as a line configures it.
-    if (fate && spec.scope === 'listener') this.#touchListener(line);
+    if (spec.scope === 'listener') this.#place.listener.isConfigured = true;
   }
 
   #settingsOf({ scope }: OptionSpec): Settings {
@@ -165,12 +164,8 @@ export class ModelBuilder implements ConfVisitor {
         name === 'port' ? 'It takes a port from 1 to 65535.' : 'It takes a host.',
       );
     }
+    listener.isConfigured = true;
     listener.settings.set(name, { value: line.value, at: line.at });
-  }
-
-  #touchListener(line: ConfLine): void {
-    if (this.#place.listener !== this.#defaultListener) return;
-    this.#defaultListener.settings.set(`configured by ${line.name}`, { value: true, at: line.at });
   }
 
   /**
@@ -178,7 +173,7 @@ export class ModelBuilder implements ConfVisitor {
    * first.
    */
   #usesDefaultListener(): boolean {
-    return this.#listeners.length === 0 || !this.#defaultListener.settings.isEmpty;
+    return this.#listeners.length === 0 || this.#defaultListener.isConfigured;
   }
 
   #beginBridge(line: ConfLine): void {
@@ -270,7 +265,8 @@ export class ModelBuilder implements ConfVisitor {
   }
 
   #newListener(parts: Pick<ConfListener, 'at' | 'port' | 'host'>): ConfListener {
-    return { ...parts, settings: new Settings(this.#notes), access: this.#newAccess() };
+    const settings = new Settings(this.#notes);
+    return { ...parts, isConfigured: parts.at !== undefined, settings, access: this.#newAccess() };
   }
 
   #newAccess(): Access {

@@ -32,6 +32,8 @@ export interface ConfListener {
   /** 0 stands for a Unix socket, at `host`. */
   port: number;
   host: Given<string> | undefined;
+  /** Whether some line is about it; the default listener is there with one or without any other. */
+  isConfigured: boolean;
   readonly settings: Settings;
   readonly access: Access;
 }

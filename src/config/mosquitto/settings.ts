@@ -28,10 +28,6 @@ export class Settings {
     this.#given.set(option, given);
   }
 
-  get isEmpty(): boolean {
-    return this.#given.size === 0;
-  }
-
   flag(option: string): Given<boolean> | undefined {
     const given = this.#given.get(option);
     return typeof given?.value === 'boolean' ? { value: given.value, at: given.at } : undefined;

@@ -27,6 +27,16 @@ describe('listeners', () => {
     expect(config.storage.path).toBe('/var/lib/cistern');
   });
 
+  test('the default one opens to the network as soon as a line is about it', async () => {
+    for (const line of ['port 1884', 'max_connections 5', 'ciphers X\nciphers Y']) {
+      const { opened } = await convert(`${line}\nallow_anonymous true`);
+      const listen = line === 'port 1884' ? ':1884' : ':1883';
+      expect(opened()['listener']).toMatchObject([{ listen, anonymous: true }]);
+    }
+    const { opened } = await convert('port 1884\nlistener 1885\nallow_anonymous true');
+    expect(opened()['listener']).toMatchObject([{ listen: ':1884' }, { listen: ':1885' }]);
+  });
+
   test('one for the whole network stays as open as it was', async () => {
     const { config } = await (await convert(named('open-lan.conf'))).checked();
     expect(config.listeners).toMatchObject([{ listen: '0.0.0.0:1883', anonymous: true }]);
