@@ -65,8 +65,6 @@ export class DecodedRecord implements RecordView {
   readonly payload: Uint8Array;
   /** Number of its (topic, origin) in its segment, 0 for none. */
   readonly source: number;
-  /** Encoded bytes, definitions not counted. */
-  readonly bytes: number;
   /** True where `time` was given by whoever appended it. */
   readonly ownTime: boolean;
 
@@ -78,7 +76,6 @@ export class DecodedRecord implements RecordView {
     name: SourceEntry | undefined,
     attributes: Uint8Array,
     payload: Uint8Array,
-    bytes: number,
     ownTime: boolean,
   ) {
     this.partitionId = place.partitionId;
@@ -92,7 +89,6 @@ export class DecodedRecord implements RecordView {
     this.attributes = attributes;
     this.payload = payload;
     this.source = source;
-    this.bytes = bytes;
     this.ownTime = ownTime;
   }
 }
@@ -119,7 +115,6 @@ export function decodeRecords(
   let time = header.clock;
   let sequence = header.firstSequence;
   for (let n = 0; n < header.count; n++) {
-    const start = reader.position;
     const tag = reader.varint();
     if ((tag & Tag.flags) !== 0) flags = reader.varint();
     if ((tag & Tag.run) !== 0) run = reader.varint();
@@ -159,7 +154,6 @@ export function decodeRecords(
         names[source],
         attributes,
         payload,
-        reader.position - start,
         ownTime !== undefined,
       ),
     );

@@ -186,9 +186,8 @@ export class BatchWriter {
     if (delta > 0) tag |= Tag.delta;
     tag |= this.#changes(source, flags, attributes, payloadEnd - payloadStart);
 
-    const start = this.#position;
     const buffer = this.#buffer;
-    let at = writeVarint(buffer, start, tag);
+    let at = writeVarint(buffer, this.#position, tag);
     if ((tag & Tag.flags) !== 0) buffer[at++] = flags;
     if ((tag & Tag.run) !== 0) at = writeVarint(buffer, at, run);
     if (time !== undefined) at = writeTime(buffer, at, time);
@@ -201,7 +200,7 @@ export class BatchWriter {
     const entry = this.runs[run];
     assert(entry !== undefined, 'a run was not opened');
     entry.count++;
-    entry.bytes += this.#position - start;
+    entry.bytes += attributes.length + payloadEnd - payloadStart;
     this.freshCount++;
   }
 
@@ -217,16 +216,15 @@ export class BatchWriter {
     time: EventTime,
   ): void {
     const tag = Tag.carried | Tag.time | this.#changes(source, flags, attributes, payload.length);
-    const start = this.#position;
     const buffer = this.#buffer;
-    let at = writeVarint(buffer, start, tag);
+    let at = writeVarint(buffer, this.#position, tag);
     if ((tag & Tag.flags) !== 0) buffer[at++] = flags;
     at = writeVarint(buffer, at, partition.id);
     at = writeVarint(buffer, at, offset);
     at = writeVarint(buffer, at, sequence);
     at = writeTime(buffer, at, time);
     this.#finish(at, tag, source, flags, attributes, payload, 0, payload.length);
-    this.#noteCarried(partition, offset, this.#position - start);
+    this.#noteCarried(partition, offset, attributes.length + payload.length);
     this.flags |= BATCH_HAS_CARRIED;
   }
 

@@ -256,9 +256,13 @@ export class Committer {
       state.durableSequence,
       header.firstSequence + header.freshCount - 1,
     );
-    for (const run of [...writer.runs, ...writer.carried]) {
-      active.segment.extentOf(run.partitionId).bytes += run.bytes;
+    for (const run of writer.runs) {
+      active.segment.extentOf(run.partitionId).freshBytes += run.bytes;
       run.partition.bytes += run.bytes;
+    }
+    for (const run of writer.carried) {
+      active.segment.extentOf(run.partitionId).carriedBytes += run.bytes;
+      state.countBytes(run.partition);
     }
     this.#appender.pendingBytes -= writer.payloadBytes;
     for (const run of writer.runs) run.partition.becomeDurable(run.firstOffset + run.count);

@@ -357,7 +357,6 @@ async function writeFirstBatch(
   if (copies.whole && old !== undefined) {
     state.segments.splice(state.segments.indexOf(old), 1);
     old.state = 'free';
-    for (const [id, extent] of old.extents) state.partitions.need(id).bytes -= extent.bytes;
     if (isShort) slots.free(old.slot);
   }
   makeRoom(state, SLOTS_FOR_START, newestIsKnown);
@@ -368,6 +367,7 @@ async function writeFirstBatch(
   const isDurable = await committer.commitNow({ mayMove: !(copies.whole && isShort) });
   if (!isDurable)
     throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
+  for (const partition of state.partitions.all) state.countBytes(partition);
   while (passedOver.length > 0) freeOne();
   if (copies.whole && !isShort && old !== undefined) slots.free(old.slot);
   if (!copies.whole && known !== undefined) summarize(known, appender, state);

@@ -9,6 +9,7 @@ import {
 } from './batch-header.ts';
 import { type Base, findBase } from './base-segment.ts';
 import { isZero, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
+import { keptBytes } from './kept-bytes.ts';
 import { Partitions } from './partitions.ts';
 import {
   type Candidate,
@@ -504,12 +505,10 @@ class Recovery {
     for (const partition of this.#partitions.all) {
       partition.tailOffset = this.#tails.get(partition.id) ?? 0;
       partition.durableOffset = partition.tailOffset;
-      partition.bytes = 0;
       let lowest = partition.tailOffset;
       for (const segment of segments) {
         const extent = segment.extents.get(partition.id);
         if (extent === undefined) continue;
-        partition.bytes += extent.bytes;
         lowest = Math.min(lowest, extent.lowest);
       }
       // A header tells from where on a stream's partition is whole; copies of single records may
@@ -517,6 +516,7 @@ class Recovery {
       const isStream = partition.id >= FIRST_STREAM_PARTITION_ID;
       const head = isStream ? Math.max(lowest, heads.get(partition.id) ?? 0) : lowest;
       partition.headOffset = Math.min(head, partition.tailOffset);
+      partition.bytes = keptBytes(segments, partition, 0, Infinity);
     }
   }
 }

@@ -2,7 +2,8 @@ import type { Clock } from '../platform/clock.ts';
 import type { Compressor, Crc32 } from '../platform/compression.ts';
 import type { Logger } from '../platform/logger.ts';
 import { segmentSeed } from './format.ts';
-import type { Partitions } from './partitions.ts';
+import { keptBytes } from './kept-bytes.ts';
+import type { Partition, Partitions } from './partitions.ts';
 import type { Segment } from './segment.ts';
 import type { SegmentCache } from './segment-cache.ts';
 import type { SlotFiles } from './slot-files.ts';
@@ -122,11 +123,16 @@ export class RingState {
     for (const [id, extent] of segment.extents) {
       const partition = this.partitions.get(id);
       if (partition === undefined) continue;
-      partition.bytes = Math.max(0, partition.bytes - extent.bytes);
       const end = id < FIRST_STREAM_PARTITION_ID ? this.#lowestOffset(id) : extent.highest + 1;
       const head = Math.max(partition.headOffset, end);
       partition.headOffset = Math.min(head, partition.durableOffset);
+      this.countBytes(partition);
     }
+  }
+
+  /** Counts anew what is kept of a partition, where more has changed than fresh records added. */
+  countBytes(partition: Partition): void {
+    partition.bytes = keptBytes(this.segments, partition, 0, Infinity);
   }
 
   #lowestOffset(partitionId: number): number {

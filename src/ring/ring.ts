@@ -4,6 +4,7 @@ import { CisternError } from '../base/errors.ts';
 import { type Appender, SLOTS_TO_OPEN } from './appender.ts';
 import type { Committer } from './commit.ts';
 import { gatheringGovernor } from './governor.ts';
+import { keptBytes } from './kept-bytes.ts';
 import { openParts, type OpenedRing } from './open.ts';
 import { Reader } from './reader.ts';
 import { Recycler } from './recycler.ts';
@@ -199,17 +200,8 @@ class OpenRing implements Ring {
   }
 
   bytesBetween(partitionId: number, from: number, to: number): number {
-    let bytes = 0;
-    for (const segment of this.#state.segments) {
-      const extent = segment.extents.get(partitionId);
-      if (extent === undefined || extent.count === 0) continue;
-      const first = Math.max(from, extent.firstOffset);
-      const end = Math.min(to, extent.lastOffset + 1);
-      if (end <= first) continue;
-      const span = extent.lastOffset + 1 - extent.firstOffset;
-      bytes += Math.round((extent.bytes * (end - first)) / span);
-    }
-    return bytes;
+    const partition = this.#state.partitions.get(partitionId);
+    return partition === undefined ? 0 : keptBytes(this.#state.segments, partition, from, to);
   }
 
   statistics(): RingStatistics {

@@ -23,11 +23,17 @@ export class Extent {
   carriedFirst = 0;
   carriedLast = -1;
   carriedCount = 0;
-  /** Encoded, uncompressed. */
-  bytes = 0;
+  /** Attributes and payload of the fresh records. */
+  freshBytes = 0;
+  /** The same of the carried ones. */
+  carriedBytes = 0;
 
   constructor(partitionId: number) {
     this.partitionId = partitionId;
+  }
+
+  get bytes(): number {
+    return this.freshBytes + this.carriedBytes;
   }
 
   addFresh(first: number, count: number): void {

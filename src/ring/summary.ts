@@ -77,14 +77,15 @@ function encodeExtents(writer: ByteWriter, segment: Segment): void {
   writer.varint(segment.extents.size);
   for (const extent of segment.extents.values()) {
     writer.varint(extent.partitionId);
-    writer.varint(extent.bytes);
     writer.varint(extent.count);
     if (extent.count > 0) {
+      writer.varint(extent.freshBytes);
       writer.varint(extent.firstOffset);
       writer.varint(extent.lastOffset - extent.firstOffset);
     }
     writer.varint(extent.carriedCount);
     if (extent.carriedCount > 0) {
+      writer.varint(extent.carriedBytes);
       writer.varint(extent.carriedFirst);
       writer.varint(extent.carriedLast - extent.carriedFirst);
     }
@@ -94,14 +95,15 @@ function encodeExtents(writer: ByteWriter, segment: Segment): void {
 function decodeExtents(reader: ByteReader, segment: Segment): void {
   for (let n = reader.varint(); n > 0; n--) {
     const extent = segment.extentOf(reader.varint());
-    extent.bytes = reader.varint();
     extent.count = reader.varint();
     if (extent.count > 0) {
+      extent.freshBytes = reader.varint();
       extent.firstOffset = reader.varint();
       extent.lastOffset = extent.firstOffset + reader.varint();
     }
     extent.carriedCount = reader.varint();
     if (extent.carriedCount > 0) {
+      extent.carriedBytes = reader.varint();
       extent.carriedFirst = reader.varint();
       extent.carriedLast = extent.carriedFirst + reader.varint();
       segment.hasCarried = true;

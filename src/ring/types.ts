@@ -105,7 +105,7 @@ export interface PartitionInfo {
   readonly tailOffset: Offset;
   /** Everything below it is on flash. */
   readonly durableOffset: Offset;
-  /** Encoded, uncompressed bytes of the records kept. */
+  /** Attributes and payload of the records kept from `headOffset` on. */
   readonly bytes: number;
 }
 
@@ -271,7 +271,10 @@ export interface Ring {
   whenReadable(partitionId: number, offset: Offset, fn: () => void): () => void;
   /** In order of sequence among records that were never carried; carried copies come where they lie. */
   scan(options: ScanOptions): AsyncIterable<readonly RecordView[]>;
-  /** Bytes of the records in [from, to): exact for whole segments, in proportion within one. */
+  /**
+   * Attributes and payload of the records in [from, to): exact for whole segments, in proportion
+   * within one.
+   */
   bytesBetween(partitionId: number, from: Offset, to: Offset): number;
 
   statistics(): RingStatistics;

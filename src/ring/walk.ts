@@ -110,7 +110,10 @@ export function describe(
     try {
       const body = unpackBody(stored, header, compressor, false);
       for (const record of decodeRecords(body, header, detail.sources)) {
-        segment.extentOf(record.partitionId).bytes += record.bytes;
+        const extent = segment.extentOf(record.partitionId);
+        const byteCount = record.attributes.length + record.payload.length;
+        if (record.carried) extent.carriedBytes += byteCount;
+        else extent.freshBytes += byteCount;
         noteSource(detail.sources, record);
       }
       segment.addBatch(placeOf(header, batchLength(header)), header.headerCrc);
