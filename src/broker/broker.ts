@@ -11,8 +11,7 @@ import type { DurabilityWaiter, RecordView, Ring } from '../ring/types.ts';
 import { RecordFlag, STATE_PARTITION_ID } from '../ring/types.ts';
 import type { StreamTable } from '../streams/stream-table.ts';
 import type { Authorizer } from '../auth/types.ts';
-import { catchUp } from './catch-up.ts';
-import type { ClientSession, Subscription } from './client-session.ts';
+import type { RingReader } from './catch-up.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { BrokerCounters } from './counters.ts';
 import { handleConnect, type ConnectContext } from './handle-connect.ts';
@@ -22,10 +21,9 @@ import type { BrokerLimits } from './limits.ts';
 import { ChunkPool, Output } from './output.ts';
 import { RetainedMessages } from './retained.ts';
 import { Router } from './router.ts';
-import { SessionRegistry } from './session-registry.ts';
-import { SubscriptionTree } from './subscription-tree.ts';
+import { createSessionParts } from './session-parts.ts';
+import type { SessionRegistry } from './session-registry.ts';
 import { storedMessages, SYS_INTERVAL_MS, type SysSource, SysTopics } from './sys-topics.ts';
-import { TopicTable } from './topics.ts';
 import { Wills } from './wills.ts';
 
 const SWEEP_INTERVAL_MS = 1_000;
@@ -83,8 +81,16 @@ export class Broker implements ConnectionHost {
     this.#clock = clock;
     this.#limits = limits;
     const { counters } = this;
-    const tree = new SubscriptionTree<Subscription>();
-    const topics = new TopicTable(streams, tree);
+    const { topics, registry } = createSessionParts({
+      ring,
+      state,
+      streams,
+      clock,
+      counters,
+      limits,
+      onReadFailure: (readers, error) => this.#cannotRead(readers, error),
+    });
+    this.#registry = registry;
     this.#retained = new RetainedMessages({
       ring,
       state,
@@ -92,20 +98,7 @@ export class Broker implements ConnectionHost {
       clock,
       limits: { messages: limits.retainedMessages, bytes: limits.retainedBytes },
     });
-    this.#registry = new SessionRegistry({
-      ring,
-      state,
-      clock,
-      counters,
-      tree,
-      topics,
-      window: limits.inflight,
-      maxWaiting: limits.sessionQueueMessages,
-      sessionExpiryMaxMs: limits.sessionExpiryMaxMs,
-      maxStateBytes: limits.stateBytes,
-      catchUp: (session) => this.#catchUp(session, topics),
-    });
-    const { retained, registry } = { retained: this.#retained, registry: this.#registry };
+    const retained = this.#retained;
     this.#router = new Router({ ring, topics, retained, counters, clock });
     const router = this.#router;
     this.#wills = new Wills({ state, router, topics, clock });
@@ -344,14 +337,14 @@ export class Broker implements ConnectionHost {
     connection.finish();
   }
 
-  #catchUp(session: ClientSession, topics: TopicTable): void {
-    catchUp(session, this.#ring, topics).catch((error: unknown) => {
-      this.logger.error('session.catch_up_failed', {
-        client: session.clientId,
-        error: error instanceof Error ? error.message : String(error),
-      });
-      this.#byClient.get(session.clientId)?.disconnect(ReasonCode.unspecifiedError);
-    });
+  #cannotRead(readers: readonly RingReader[], error: unknown): void {
+    const message = error instanceof Error ? error.message : String(error);
+    this.logger.error('session.catch_up_failed', { readers: readers.length, error: message });
+    for (const { clientId } of readers) {
+      if (clientId !== undefined) {
+        this.#byClient.get(clientId)?.disconnect(ReasonCode.unspecifiedError);
+      }
+    }
   }
 
   #unpark(): void {

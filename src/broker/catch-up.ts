@@ -1,81 +1,331 @@
-import { topicMatchesFilter } from '../codec/topic.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { RecordView, Ring } from '../ring/types.ts';
 import { RecordFlag } from '../ring/types.ts';
-import type { ClientSession, Subscription } from './client-session.ts';
+import type { Publication } from './publication.ts';
 import { publicationOf } from './retained.ts';
-import { mergeBySession, type TopicTable } from './topics.ts';
+import type { TopicTable } from './topics.ts';
+
+/** A record of the ring and the message in it, which is made once for all who want it. */
+export class RingMessage {
+  readonly record: RecordView;
+  readonly #topics: TopicTable;
+  #publication: Publication | undefined;
+
+  constructor(record: RecordView, topics: TopicTable) {
+    this.record = record;
+    this.#topics = topics;
+  }
+
+  get publication(): Publication {
+    this.#publication ??= publicationOf(this.record, this.#topics).markLasting();
+    return this.#publication;
+  }
+}
+
+/** What a reader is to be offered: everything from `from` up to, not including, `end`. */
+export interface ReadRange {
+  readonly from: number;
+  readonly end: number;
+}
+
+/** Somebody who is behind: a session, or a group that shares a subscription. All is synchronous. */
+export interface RingReader {
+  /** Whose it is, where it is one client's. */
+  readonly clientId: string | undefined;
+  /** True where records of any topic may be its: nothing is skipped for its topics then. */
+  readonly wantsEveryTopic: boolean;
+  wantsTopic(topic: string): boolean;
+  /** Takes a record, or passes over it. False: it has no room; it is offered the record again. */
+  take(message: RingMessage): boolean;
+  /** The whole range was offered. Returns what to read next, or undefined where it is done. */
+  rangeEnded(): ReadRange | undefined;
+  /** The ring could not be read: it is not served any more. */
+  abandoned(): void;
+}
+
+/** Decoded batches kept for readers that are close behind one another. */
+const MAX_CHUNK_BYTES = 16 * 1024 * 1024;
+/** Of a record in memory beside its bytes; about. */
+const RECORD_BYTES = 250;
+/** Deliveries after which everybody else has a turn. */
+const DELIVERIES_A_TURN = 500;
+/** Topics for which the interested readers are remembered. */
+const MAX_TOPICS = 10_000;
+
+/** A stretch of the ring without a gap: what of it may matter to readers that joined before `stamp`. */
+interface Chunk {
+  readonly from: number;
+  readonly to: number;
+  readonly stamp: number;
+  readonly messages: readonly RingMessage[];
+  readonly bytes: number;
+}
+
+interface Place {
+  readonly reader: RingReader;
+  /** Chunks that were read before it came may leave out what only it wants. */
+  readonly joined: number;
+  /** The first sequence it was not offered yet. */
+  next: number;
+  readonly end: number;
+  /** Has room, as far as is known, and its range is durable. */
+  ready: boolean;
+  /** The pass in which it is being served. */
+  pass: number;
+}
 
 /**
- * Delivers to a session, from the ring and in its order, every message it has not had yet, while
- * newer ones queue behind. Ends when the session is live, or its connection has changed.
+ * Reads the ring for everybody who is behind, together: whoever is furthest behind and has room is
+ * read for, and all who are at the same place are served from the same decoded batch. A thousand
+ * sessions that return at once cost one reading, not a thousand; one that stalls holds up nobody.
+ *
+ * Invariants:
+ * - A reader is offered the records of its range in order, each until it takes it, none twice.
+ * - What is kept decoded is bounded by {@link MAX_CHUNK_BYTES}; a reader keeps nothing.
  */
-export async function catchUp(
-  session: ClientSession,
-  ring: Ring,
-  topics: TopicTable,
-): Promise<void> {
-  const { generation } = session;
-  const gone = () => session.generation !== generation;
-  for (;;) {
-    const upTo = ring.lastSequence;
-    await durableUpTo(ring);
-    if (gone()) return;
-    // What is in flight is repeated whatever has become of its subscription.
-    const skipsTopics = !session.delivery.hasUnsent;
-    const scan = ring.scan({
-      fromSequence: session.delivery.position,
-      toSequence: upTo + 1,
-      anyFlag: RecordFlag.session,
-      ...(skipsTopics && { wantsTopic: (topic) => matching(session, topic).length > 0 }),
-    });
-    for await (const records of scan) {
-      for (const record of records) {
-        if (!isWanted(session, record)) continue;
-        await session.roomToSend();
-        if (gone()) return;
-        deliver(session, record, topics);
-      }
-      if (gone()) return;
+export class CatchUp {
+  readonly #ring: Ring;
+  readonly #topics: TopicTable;
+  readonly #clock: Clock;
+  readonly #onFailure: (readers: readonly RingReader[], error: unknown) => void;
+  readonly #places = new Map<RingReader, Place>();
+  readonly #interested = new Map<string, Place[]>();
+  #chunks: Chunk[] = [];
+  #chunkBytes = 0;
+  #joins = 0;
+  #passes = 0;
+  #running = false;
+  /** The reading that may be gone on with, and the sequence that comes next in it. */
+  #scan: { iterator: AsyncIterator<readonly RecordView[]>; at: number; end: number } | undefined;
+
+  constructor(options: {
+    readonly ring: Ring;
+    readonly topics: TopicTable;
+    readonly clock: Clock;
+    /** The ring could not be read. Those readers are not served any more. */
+    readonly onFailure: (readers: readonly RingReader[], error: unknown) => void;
+  }) {
+    this.#ring = options.ring;
+    this.#topics = options.topics;
+    this.#clock = options.clock;
+    this.#onFailure = options.onFailure;
+  }
+
+  /** Readers that are behind now. */
+  get size(): number {
+    return this.#places.size;
+  }
+
+  /** Begins to read for `reader`, once all of the range is durable; replaces an earlier range. */
+  start(reader: RingReader, { from, end }: ReadRange): void {
+    this.stop(reader);
+    this.#joins++;
+    const place: Place = { reader, joined: this.#joins, next: from, end, ready: false, pass: 0 };
+    this.#places.set(reader, place);
+    for (const [topic, places] of this.#interested) {
+      if (this.#isFor(place, topic)) places.push(place);
     }
-    if (gone()) return;
-    session.delivery.passed(upTo);
-    if (session.caughtUp()) return;
+    if (this.#ring.durableSequence >= end - 1) this.#makeReady(place);
+    else this.#ring.whenDurable({ onDurable: () => this.#makeReady(place) });
   }
-}
 
-function isWanted(session: ClientSession, record: RecordView): boolean {
-  return (record.flags & RecordFlag.session) !== 0 && !session.delivery.isDone(record.sequence);
-}
-
-function deliver(session: ClientSession, record: RecordView, topics: TopicTable): void {
-  if (!session.mayRead(record.topic)) return;
-  const inFlight = session.unsentInFlight(record.sequence);
-  if (inFlight !== undefined) {
-    session.repeatFromRing(inFlight, publicationOf(record, topics));
-    return;
+  /** The reader has room again. */
+  wake(reader: RingReader): void {
+    const place = this.#places.get(reader);
+    if (place === undefined || place.ready || this.#ring.durableSequence < place.end - 1) return;
+    this.#makeReady(place);
   }
-  const covering = matching(session, record.topic).filter(({ since, options }) => {
-    const isOwn = options.noLocal && record.origin === session.clientId;
-    return since <= record.sequence && !isOwn;
-  });
-  const match = mergeBySession(covering)[0];
-  if (match === undefined) return;
-  const publication = publicationOf(record, topics);
-  const qos = publication.qos < match.qos ? publication.qos : match.qos;
-  if (qos === 0) return;
-  const retain = publication.retain && match.retainAsPublished;
-  session.deliverFromRing(publication, qos, retain, match.subscriptionIds);
-}
 
-function matching(session: ClientSession, topic: string): Subscription[] {
-  const found: Subscription[] = [];
-  for (const subscription of session.subscriptions.values()) {
-    if (topicMatchesFilter(topic, subscription.filter)) found.push(subscription);
+  stop(reader: RingReader): void {
+    const place = this.#places.get(reader);
+    if (place === undefined) return;
+    this.#places.delete(reader);
+    place.ready = false;
+    place.pass = 0;
+    if (this.#places.size === 0) this.#forget();
   }
-  return found;
-}
 
-function durableUpTo(ring: Ring): Promise<void> {
-  if (ring.durableSequence >= ring.lastSequence) return Promise.resolve();
-  return new Promise((resolve) => ring.whenDurable({ onDurable: () => resolve() }));
+  #makeReady(place: Place): void {
+    if (this.#places.get(place.reader) !== place) return;
+    place.ready = true;
+    if (this.#running) return;
+    this.#running = true;
+    this.#run()
+      .catch((error: unknown) => {
+        const readers = [...this.#places.keys()];
+        for (const reader of readers) {
+          this.stop(reader);
+          reader.abandoned();
+        }
+        this.#onFailure(readers, error);
+      })
+      .finally(() => {
+        this.#running = false;
+        for (const waiting of this.#places.values()) if (waiting.ready) this.#makeReady(waiting);
+      });
+  }
+
+  async #run(): Promise<void> {
+    // Those that come in the same turn begin together.
+    await this.#turn();
+    for (;;) {
+      const place = this.#furthestBehind();
+      if (place === undefined) break;
+      if (place.next >= place.end) {
+        this.#ended(place);
+        continue;
+      }
+      const chunk = this.#chunkAt(place) ?? (await this.#read(place));
+      await this.#serve(chunk);
+    }
+    await this.#endScan();
+  }
+
+  #furthestBehind(): Place | undefined {
+    let lowest: Place | undefined;
+    for (const place of this.#places.values()) {
+      if (place.ready && (lowest === undefined || place.next < lowest.next)) lowest = place;
+    }
+    return lowest;
+  }
+
+  #chunkAt({ next, joined }: Place): Chunk | undefined {
+    const at = this.#chunks.findLastIndex(
+      ({ from, to, stamp }) => from <= next && next <= to && stamp >= joined,
+    );
+    const chunk = this.#chunks[at];
+    if (chunk === undefined) return undefined;
+    this.#chunks.splice(at, 1);
+    this.#chunks.push(chunk);
+    return chunk;
+  }
+
+  /** Reads the batch that comes at `place.next`, or learns that nothing does. */
+  async #read({ next }: Place): Promise<Chunk> {
+    const stamp = this.#joins;
+    if (this.#scan?.at !== next) {
+      await this.#endScan();
+      const end = this.#ring.durableSequence + 1;
+      const records = this.#ring.scan({
+        fromSequence: next,
+        toSequence: end,
+        anyFlag: RecordFlag.session,
+        inOrder: true,
+        wantsTopic: (topic) => this.#isWantedTopic(topic),
+      });
+      this.#scan = { iterator: records[Symbol.asyncIterator](), at: next, end };
+    }
+    const scan = this.#scan;
+    const { value, done } = await scan.iterator.next();
+    const records = done === true ? [] : value;
+    // Copies that an earlier segment held already come again with low sequences: they lead nowhere.
+    const last = records.reduce((max, { sequence }) => Math.max(max, sequence), next - 1);
+    const to = done === true ? scan.end - 1 : last;
+    if (done === true) this.#scan = undefined;
+    else scan.at = to + 1;
+    return this.#keep({ from: next, to, stamp, ...this.#messagesOf(records) });
+  }
+
+  #messagesOf(records: readonly RecordView[]): { messages: RingMessage[]; bytes: number } {
+    const messages: RingMessage[] = [];
+    let bytes = 0;
+    for (const record of records) {
+      if ((record.flags & RecordFlag.session) === 0) continue;
+      messages.push(new RingMessage(record, this.#topics));
+      bytes += record.payload.length + record.attributes.length + RECORD_BYTES;
+    }
+    return { messages, bytes };
+  }
+
+  #keep(chunk: Chunk): Chunk {
+    this.#chunks.push(chunk);
+    this.#chunkBytes += chunk.bytes;
+    while (this.#chunkBytes > MAX_CHUNK_BYTES && this.#chunks.length > 1) {
+      this.#chunkBytes -= this.#chunks.shift()?.bytes ?? 0;
+    }
+    return chunk;
+  }
+
+  /** Offers a chunk to everybody who is in it. */
+  async #serve({ from, to, stamp, messages }: Chunk): Promise<void> {
+    const pass = ++this.#passes;
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const place of this.#places.values()) {
+      const isHere = place.ready && place.joined <= stamp && from <= place.next && place.next <= to;
+      if (!isHere) continue;
+      place.pass = pass;
+      lowest = Math.min(lowest, place.next);
+    }
+    let deliveries = 0;
+    for (const message of messages) {
+      const { sequence, topic } = message.record;
+      if (sequence < lowest) continue;
+      for (const place of this.#interestedIn(topic)) {
+        if (place.pass !== pass || sequence < place.next || sequence >= place.end) continue;
+        deliveries++;
+        if (!place.reader.take(message)) {
+          place.next = sequence;
+          place.ready = false;
+          place.pass = 0;
+        }
+      }
+      if (deliveries >= DELIVERIES_A_TURN) {
+        deliveries = 0;
+        await this.#turn();
+      }
+    }
+    for (const place of this.#places.values()) {
+      if (place.pass === pass && place.next <= to) place.next = to + 1;
+    }
+    await this.#turn();
+  }
+
+  #ended(place: Place): void {
+    const { reader } = place;
+    // Out of the way first: the reader may start again from within.
+    this.#places.delete(reader);
+    place.ready = false;
+    const range = reader.rangeEnded();
+    if (range !== undefined) this.start(reader, range);
+    else if (this.#places.size === 0) this.#forget();
+  }
+
+  #forget(): void {
+    this.#interested.clear();
+    this.#chunks = [];
+    this.#chunkBytes = 0;
+  }
+
+  #isFor(place: Place, topic: string): boolean {
+    return place.reader.wantsEveryTopic || place.reader.wantsTopic(topic);
+  }
+
+  #isWantedTopic(topic: string): boolean {
+    for (const place of this.#places.values()) if (this.#isFor(place, topic)) return true;
+    return false;
+  }
+
+  /** Those who may want records of a topic. Places that are gone are left out when they are met. */
+  #interestedIn(topic: string): readonly Place[] {
+    let places = this.#interested.get(topic);
+    if (places === undefined) {
+      if (this.#interested.size >= MAX_TOPICS) this.#interested.clear();
+      places = [...this.#places.values()].filter((place) => this.#isFor(place, topic));
+      this.#interested.set(topic, places);
+    } else if (places.length > 2 * this.#places.size) {
+      places = places.filter((place) => this.#places.get(place.reader) === place);
+      this.#interested.set(topic, places);
+    }
+    return places;
+  }
+
+  async #endScan(): Promise<void> {
+    const scan = this.#scan;
+    this.#scan = undefined;
+    await scan?.iterator.return?.();
+  }
+
+  #turn(): Promise<void> {
+    return new Promise((resolve) => this.#clock.atTurnEnd(resolve));
+  }
 }

@@ -1,73 +1,12 @@
-import type { Rights } from '../auth/types.ts';
-import type { Delivery, InFlight } from '../session/delivery.ts';
+import type { Claim, Delivery, InFlight } from '../session/delivery.ts';
 import type { Receipts } from '../session/receipts.ts';
-import type { Publication } from './publication.ts';
+import { WaitingQueue } from '../session/waiting-queue.ts';
+import { type Publication, weightOf } from './publication.ts';
+import type { CatchUpHandle, Outgoing, SessionJournal, SessionLink } from './session-link.ts';
+import type { SharedGroup } from './shared-group.ts';
+import type { Subscription } from './subscription.ts';
 
-/** SUBSCRIBE options [MQTT5 3.8.3.1]. 3.1.1 has only the QoS. */
-export interface SubscriptionOptions {
-  readonly qos: 0 | 1 | 2;
-  readonly noLocal: boolean;
-  readonly retainAsPublished: boolean;
-  readonly retainHandling: 0 | 1 | 2;
-  readonly subscriptionId: number | undefined;
-}
-
-export interface Subscription {
-  readonly session: ClientSession;
-  readonly filter: string;
-  readonly options: SubscriptionOptions;
-  /** The first sequence it covers: messages routed before it was made are not for it. */
-  readonly since: number;
-}
-
-export interface WillMessage {
-  readonly topic: string;
-  readonly payload: Uint8Array;
-  readonly qos: 0 | 1 | 2;
-  readonly retain: boolean;
-  readonly properties: Uint8Array;
-  readonly delaySeconds: number;
-}
-
-/** A message that waits for room in the window. */
-export interface Waiting {
-  readonly publication: Publication;
-  readonly qos: 1 | 2;
-  readonly retain: boolean;
-  readonly subscriptionIds: readonly number[];
-}
-
-/** What a session asks of the connection that carries it. */
-export interface SessionLink {
-  /** What may be delivered over it. */
-  readonly rights: Rights;
-  /** False while the peer does not take what it was sent: nothing more is put in flight. */
-  readonly writable: boolean;
-  /** Sends a PUBLISH; false where the peer's Maximum Packet Size forbids it. */
-  sendPublish(
-    publication: Publication,
-    qos: 0 | 1 | 2,
-    retain: boolean,
-    duplicate: boolean,
-    packetId: number,
-    subscriptionIds: readonly number[],
-  ): boolean;
-  sendPubrel(packetId: number): void;
-  /** Runs `fn`, in the order of this connection's acks, once the ring is durable up to `sequence`. */
-  afterDurable(sequence: number, fn: () => void): void;
-}
-
-/** What a session asks of the broker's storage. Every change returns the sequence that makes it lasting. */
-export interface SessionJournal {
-  handshake(session: ClientSession, entry: InFlight<Publication>): number;
-  handshakeEnded(session: ClientSession, packetId: number): void;
-  cursorMoved(session: ClientSession): void;
-  dropped(reason: 'queue_full' | 'packet_too_large' | 'lapped', count: number): void;
-  /** Starts reading from the ring what the session has not had yet. */
-  catchUp(session: ClientSession): void;
-}
-
-/** A queue of this many messages is kept in memory; what is beyond waits in the ring. */
+/** A durable session's queue in memory; what is beyond waits in the ring. */
 const MAX_WAITING_IN_MEMORY = 1_000;
 const MAX_WAITING_BYTES = 1024 * 1024;
 
@@ -77,8 +16,8 @@ const MAX_WAITING_BYTES = 1024 * 1024;
  *
  * Invariants:
  * - At most one connection carries it; without one, nothing is kept in memory for it.
- * - While `catchingUp`, live messages wait behind those that are read from the ring.
- * - `overflowed` implies `catchingUp`: the ring holds what was not kept.
+ * - While it reads from the ring (`#reader`), live messages wait behind those that are read.
+ * - `#overflowed` implies `#reader`: the ring holds what was not kept.
  */
 export class ClientSession {
   readonly clientId: string;
@@ -86,10 +25,14 @@ export class ClientSession {
   durable: boolean;
   /** Seconds it lives without a connection; 0xFFFFFFFF for ever. */
   expirySeconds: number;
+  /** By filter as the client wrote it. */
   readonly subscriptions = new Map<string, Subscription>();
+  /** Raised with every change of `subscriptions`. */
+  subscriptionsVersion = 0;
+  /** Groups it is a member of: they are told when it can take more. */
+  readonly shares = new Set<SharedGroup>();
   receipts: Receipts;
-  delivery: Delivery<Publication>;
-  will: WillMessage | undefined;
+  delivery: Delivery<Outgoing>;
   link: SessionLink | undefined;
   /** Monotonic time at which it ends, while no connection carries it. */
   endsAtMs = Number.POSITIVE_INFINITY;
@@ -97,24 +40,23 @@ export class ClientSession {
   generation = 0;
 
   readonly #journal: SessionJournal;
-  #waiting: Waiting[] = [];
-  #waitingHead = 0;
-  #waitingBytes = 0;
-  #catchingUp = false;
-  #overflowed = false;
-  #wakeCatchUp: (() => void) | undefined;
-  #roomWaiters: (() => void)[] = [];
+  readonly #waiting: WaitingQueue<Outgoing>;
   readonly #maxWaiting: number;
+  readonly #maxWaitingBytes: number;
+  #reader: CatchUpHandle | undefined;
+  #overflowed = false;
+  #roomWaiters: (() => void)[] = [];
 
   constructor(options: {
     clientId: string;
     durable: boolean;
     expirySeconds: number;
-    delivery: Delivery<Publication>;
+    delivery: Delivery<Outgoing>;
     receipts: Receipts;
     journal: SessionJournal;
-    /** Messages a session that is not durable may have waiting; the oldest go first. */
+    /** What a session that is not durable may have waiting; the oldest go first. */
     maxWaiting: number;
+    maxWaitingBytes: number;
   }) {
     this.clientId = options.clientId;
     this.durable = options.durable;
@@ -123,10 +65,22 @@ export class ClientSession {
     this.receipts = options.receipts;
     this.#journal = options.journal;
     this.#maxWaiting = options.maxWaiting;
+    this.#maxWaitingBytes = Math.min(options.maxWaitingBytes, MAX_WAITING_BYTES);
+    this.#waiting = new WaitingQueue(options.journal.memory, weightOfOutgoing);
   }
 
   get waiting(): number {
-    return this.#waiting.length - this.#waitingHead;
+    return this.#waiting.length;
+  }
+
+  /** One more message may be put in flight now. */
+  get hasRoom(): boolean {
+    return this.link?.writable === true && this.delivery.room > 0;
+  }
+
+  /** Whether messages of this topic may go to the client; without one it is asked when it is back. */
+  mayRead(topic: string): boolean {
+    return this.link === undefined || this.link.rights.mayRead(topic);
   }
 
   /** A connection takes the session up. Repeats what was in flight [MQTT-4.4.0-1], then what waited. */
@@ -139,26 +93,37 @@ export class ClientSession {
       if (entry.released) {
         this.delivery.markSent(entry);
         link.sendPubrel(entry.packetId);
-      } else if (entry.message && this.mayRead(entry.message.topic.name)) {
-        this.#repeat(entry, entry.message);
+      } else if (entry.message && this.mayRead(entry.message.publication.topic.name)) {
+        this.repeat(entry, entry.message);
       }
     }
     // Also a new one: it may have subscribed before its CONNACK was durable.
-    if (this.durable) {
-      this.#catchingUp = true;
-      this.#journal.catchUp(this);
-    }
+    this.#reader?.stop();
+    this.#reader = this.durable ? this.#journal.catchUp(this) : undefined;
+    for (const share of this.shares) share.memberCame();
   }
 
   /** The connection is gone. What waited in memory is in the ring if it is for keeping. */
   detach(): void {
     this.generation++;
     this.link = undefined;
-    this.#clearWaiting();
-    this.#catchingUp = false;
+    this.#waiting.clear();
+    this.#reader?.stop();
+    this.#reader = undefined;
     this.#overflowed = false;
-    this.#wake();
     this.#wakeRoomWaiters();
+    for (const share of this.shares) share.memberWent();
+  }
+
+  /**
+   * The session is over. A QoS 1 message of a shared subscription that was not acknowledged is for
+   * another member; one of QoS 2 that has begun is for nobody else [MQTT-4.8.2-5].
+   */
+  end(): void {
+    for (const { claim, qos } of this.delivery.entries()) {
+      if (qos === 1) claim?.giveBack();
+      else claim?.settle();
+    }
   }
 
   /** A routed message with QoS 1 or 2 for this session. Offline, there is nothing to do: the ring has it. */
@@ -170,77 +135,65 @@ export class ClientSession {
   ): void {
     const { link } = this;
     if (link === undefined) return;
-    if (!this.#catchingUp && this.waiting === 0 && this.delivery.room > 0 && link.writable) {
-      this.#send(link, publication, qos, retain, subscriptionIds);
+    const isLive = this.#reader === undefined && this.#waiting.length === 0;
+    if (isLive && this.delivery.room > 0 && link.writable) {
+      this.#send(link, publication, qos, retain, subscriptionIds, undefined);
       return;
     }
     this.#enqueue({ publication: publication.keep(), qos, retain, subscriptionIds });
+  }
+
+  /** A message of a shared subscription, whose group has seen that there is room. */
+  sendShared(message: Outgoing, claim: Claim): void {
+    const { publication, qos, retain, subscriptionIds } = message;
+    if (this.link) this.#send(this.link, publication, qos, retain, subscriptionIds, claim);
   }
 
   /** Sends what waits, as far as the window and the peer allow. */
   pump(): void {
     const { link } = this;
     if (link === undefined) return;
-    if (this.#catchingUp) {
-      this.#wake();
-      return;
+    if (this.#reader !== undefined) {
+      if (link.writable && this.delivery.hasAmpleRoom) this.#reader.wake();
+    } else {
+      while (this.#waiting.length > 0 && this.delivery.room > 0 && link.writable) {
+        const next = this.#waiting.shift() as Outgoing;
+        const { publication, qos, retain, subscriptionIds } = next;
+        // The rules may have been read again since it began to wait.
+        if (!this.mayRead(publication.topic.name)) continue;
+        this.#send(link, publication, qos, retain, subscriptionIds, undefined);
+      }
+      if (this.#waiting.length < MAX_WAITING_IN_MEMORY / 2) this.#wakeRoomWaiters();
     }
-    while (this.waiting > 0 && this.delivery.room > 0 && link.writable) {
-      const next = this.#waiting[this.#waitingHead] as Waiting;
-      this.#waitingHead++;
-      this.#waitingBytes -= next.publication.payloadLength;
-      // The rules may have been read again since it began to wait.
-      if (!this.mayRead(next.publication.topic.name)) continue;
-      this.#send(link, next.publication, next.qos, next.retain, next.subscriptionIds);
-    }
-    if (this.waiting === 0) this.#clearWaiting();
-    else if (this.#waitingHead > MAX_WAITING_IN_MEMORY) this.#compactWaiting();
-    if (this.waiting < MAX_WAITING_IN_MEMORY / 2) this.#wakeRoomWaiters();
-  }
-
-  /** Whether its connection may read the topic; true while it has none. */
-  mayRead(topic: string): boolean {
-    const { link } = this;
-    return link === undefined || !link.rights.isRestricted || link.rights.mayRead(topic);
+    if (this.shares.size === 0 || !this.hasRoom) return;
+    for (const share of this.shares) share.pump();
   }
 
   /** Nothing is on its way to the client: the cursor may move to the end of the ring. */
   get idle(): boolean {
-    return !this.#catchingUp && this.waiting === 0 && !this.delivery.expecting;
+    return this.#reader === undefined && this.#waiting.length === 0 && !this.delivery.expecting;
   }
 
-  /** Delivers one message read from the ring that is new to the client. */
-  deliverFromRing(
-    publication: Publication,
-    qos: 1 | 2,
-    retain: boolean,
-    subscriptionIds: readonly number[],
-  ): void {
-    if (this.link) this.#send(this.link, publication, qos, retain, subscriptionIds);
-  }
-
-  /** What an earlier connection left in flight under this sequence, and was not repeated yet. */
-  unsentInFlight(sequence: number): InFlight<Publication> | undefined {
-    if (!this.delivery.hasUnsent) return undefined;
-    const entry = this.delivery.findBySequence(sequence);
-    return entry === undefined || entry.sent ? undefined : entry;
+  /** Delivers one message read from the ring that is new to the client. There must be room. */
+  deliverFromRing({ publication, qos, retain, subscriptionIds }: Outgoing): void {
+    if (this.link) this.#send(this.link, publication, qos, retain, subscriptionIds, undefined);
   }
 
   /**
-   * Repeats a message read from the ring under its old packet identifier, also where the
-   * subscription is gone: a delivery that has begun is completed [MQTT-3.10.4-3].
+   * Repeats a message under its old packet identifier, also where the subscription is gone: a
+   * delivery that has begun is completed [MQTT-3.10.4-3].
    */
-  repeatFromRing(entry: InFlight<Publication>, publication: Publication): void {
-    this.#repeat(entry, publication);
+  repeat(entry: InFlight<Outgoing>, message: Outgoing): void {
+    this.delivery.markSent(entry);
+    const { publication, retain, subscriptionIds } = message;
+    this.link?.sendPublish(publication, entry.qos, retain, true, entry.packetId, subscriptionIds);
   }
 
-  /** Resolves when one more message may be sent, or the connection has changed. */
-  async roomToSend(): Promise<void> {
-    while (this.link && !(this.delivery.room > 0 && this.link.writable)) {
-      await new Promise<void>((resolve) => {
-        this.#wakeCatchUp = resolve;
-      });
-    }
+  /** The oldest of what waited in the ring, up to `sequence`, was more than may wait. */
+  skipped(sequence: number, count: number): void {
+    this.delivery.passed(sequence);
+    this.#journal.dropped('session_queue_full', count);
+    this.#journal.cursorMoved(this);
   }
 
   /**
@@ -254,15 +207,16 @@ export class ClientSession {
       this.#overflowed = false;
       return false;
     }
-    this.#catchingUp = false;
+    this.#reader = undefined;
     this.pump();
     return true;
   }
 
+  /** PUBACK. With a reason that refuses, the message is done with all the same [MQTT-4.8.2-6]. */
   acknowledged(packetId: number): boolean {
     const entry = this.delivery.acknowledge(packetId);
     if (entry === undefined) return false;
-    if (this.durable) this.#journal.cursorMoved(this);
+    this.#settled(entry);
     this.pump();
     return true;
   }
@@ -285,12 +239,18 @@ export class ClientSession {
   completed(packetId: number): boolean {
     const entry = this.delivery.complete(packetId);
     if (entry === undefined) return false;
-    if (this.durable) {
-      this.#journal.cursorMoved(this);
-      this.#journal.handshakeEnded(this, packetId);
-    }
+    this.#settled(entry);
+    if (this.durable) this.#journal.handshakeEnded(this, entry);
     this.pump();
     return true;
+  }
+
+  /** Resolves when there is room for more copies of retained messages, or the connection has changed. */
+  async roomToWait(): Promise<void> {
+    const { generation } = this;
+    while (this.generation === generation && this.waiting >= MAX_WAITING_IN_MEMORY / 2) {
+      await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
+    }
   }
 
   #send(
@@ -299,13 +259,22 @@ export class ClientSession {
     qos: 1 | 2,
     retain: boolean,
     subscriptionIds: readonly number[],
+    claim: Claim | undefined,
   ): void {
-    const { sequence } = publication;
+    const sequence = this.durable && claim === undefined ? publication.sequence : 0;
     // A QoS 2 message is routed after its commit; the ring may have been read past it meanwhile.
-    if (this.durable && sequence > 0 && this.delivery.isKnown(sequence)) return;
+    if (sequence > 0 && this.delivery.isKnown(sequence)) return;
+    if (publication.expiresAtMs !== 0 && this.#journal.isExpired(publication)) {
+      this.#expired(sequence, claim);
+      return;
+    }
     // Without a place in the ring the message itself is kept, so that it can be repeated.
-    const kept = this.durable && sequence === 0 ? publication.keep() : undefined;
-    const entry = this.delivery.begin(this.durable ? sequence : 0, qos, kept);
+    const isInRing = sequence > 0 || (claim !== undefined && claim.sequence > 0);
+    const kept =
+      this.durable && !isInRing
+        ? { publication: publication.keep(), qos, retain, subscriptionIds }
+        : undefined;
+    const entry = this.delivery.begin(sequence, qos, kept, claim);
     if (qos === 2 && this.durable) {
       const message = publication.keep();
       const durableAt = this.#journal.handshake(this, entry);
@@ -324,59 +293,53 @@ export class ClientSession {
       this.#journal.dropped('packet_too_large', 1);
       if (qos === 1) this.delivery.acknowledge(entry.packetId);
       else this.delivery.complete(entry.packetId);
+      this.#settled(entry);
     }
   }
 
-  #repeat(
-    entry: InFlight<Publication>,
-    message: Publication,
-    subscriptionIds: readonly number[] = [],
-  ): void {
-    this.delivery.markSent(entry);
-    this.link?.sendPublish(
-      message,
-      entry.qos,
-      message.retain,
-      true,
-      entry.packetId,
-      subscriptionIds,
-    );
+  /** Whoever keeps the cursor hears that the message is done with. */
+  #settled(entry: InFlight<Outgoing>): void {
+    if (entry.claim !== undefined) entry.claim.settle();
+    else if (this.durable) this.#journal.cursorMoved(this);
   }
 
-  #enqueue(item: Waiting): void {
+  #expired(sequence: number, claim: Claim | undefined): void {
+    this.#journal.dropped('expired', 1);
+    claim?.settle();
+    if (sequence === 0) return;
+    this.delivery.skip(sequence);
+    this.#journal.cursorMoved(this);
+  }
+
+  #enqueue(item: Outgoing): void {
     const isInRing = this.durable && item.publication.sequence > 0;
     if (this.#overflowed && isInRing) return;
     this.#waiting.push(item);
-    this.#waitingBytes += item.publication.payloadLength;
-    const limit = this.durable ? MAX_WAITING_IN_MEMORY : this.#maxWaiting;
-    if (this.waiting <= limit && this.#waitingBytes <= MAX_WAITING_BYTES) return;
+    const { length, bytes } = this.#waiting;
     if (this.durable) {
-      if (isInRing) this.#leaveToRing();
-    } else {
-      this.#dropOldest();
+      const isFull = length > MAX_WAITING_IN_MEMORY || bytes > MAX_WAITING_BYTES;
+      if (isInRing && (isFull || this.#journal.memory.isFull)) this.#leaveToRing();
+      return;
     }
+    while (this.#isOverfull()) {
+      this.#waiting.shift();
+      this.#journal.dropped('queue_full', 1);
+    }
+  }
+
+  /** The newest message may stay, however large: it is bounded by the packet size. */
+  #isOverfull(): boolean {
+    const { length, bytes } = this.#waiting;
+    if (length <= 1) return false;
+    if (length > this.#maxWaiting || bytes > this.#maxWaitingBytes) return true;
+    return this.#journal.memory.isFull;
   }
 
   /** Too much waits. The ring has it all but the copies of retained messages, which stay. */
   #leaveToRing(): void {
-    const copies = this.#waiting.slice(this.#waitingHead).filter((item) => isCopy(item));
-    this.#clearWaiting();
-    this.#waiting = copies;
-    for (const { publication } of copies) this.#waitingBytes += publication.payloadLength;
-    if (this.#catchingUp) {
-      this.#overflowed = true;
-      return;
-    }
-    this.#catchingUp = true;
-    this.#journal.catchUp(this);
-  }
-
-  #dropOldest(): void {
-    const oldest = this.#waiting[this.#waitingHead] as Waiting;
-    this.#waitingHead++;
-    this.#waitingBytes -= oldest.publication.payloadLength;
-    this.#journal.dropped('queue_full', 1);
-    if (this.#waitingHead > MAX_WAITING_IN_MEMORY) this.#compactWaiting();
+    this.#waiting.retain(({ publication }) => publication.sequence === 0);
+    if (this.#reader === undefined) this.#reader = this.#journal.catchUp(this);
+    else this.#overflowed = true;
   }
 
   /**
@@ -392,45 +355,20 @@ export class ClientSession {
       this.#journal.dropped('lapped', 1);
       if (entry.qos === 1) {
         delivery.acknowledge(entry.packetId);
+        this.#settled(entry);
       } else {
         delivery.markSent(entry);
         this.received(entry.packetId, false);
       }
     }
-    if (this.durable) this.#journal.cursorMoved(this);
-  }
-
-  /** Resolves when there is room for more copies of retained messages, or the connection has changed. */
-  async roomToWait(): Promise<void> {
-    const { generation } = this;
-    while (this.generation === generation && this.waiting >= MAX_WAITING_IN_MEMORY / 2) {
-      await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
-    }
-  }
-
-  #compactWaiting(): void {
-    this.#waiting = this.#waiting.slice(this.#waitingHead);
-    this.#waitingHead = 0;
-  }
-
-  #clearWaiting(): void {
-    if (this.#waiting.length > 0) this.#waiting = [];
-    this.#waitingHead = 0;
-    this.#waitingBytes = 0;
-  }
-
-  #wake(): void {
-    const wake = this.#wakeCatchUp;
-    this.#wakeCatchUp = undefined;
-    wake?.();
   }
 
   #wakeRoomWaiters(): void {
+    if (this.#roomWaiters.length === 0) return;
     for (const wake of this.#roomWaiters.splice(0)) wake();
   }
 }
 
-/** A retained message on its way to a new subscriber: not at its place in the ring's order. */
-function isCopy({ publication }: Waiting): boolean {
-  return publication.sequence === 0;
+function weightOfOutgoing({ publication }: Outgoing): number {
+  return weightOf(publication);
 }

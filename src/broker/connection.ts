@@ -20,11 +20,12 @@ import type { Logger } from '../platform/logger.ts';
 import type { DurabilityWaiter, RecordSource } from '../ring/types.ts';
 import { type Admission, type Authorizer, type Rights, UNRESTRICTED } from '../auth/types.ts';
 import type { ClientIdentity } from './authorizer.ts';
-import type { ClientSession, SessionLink } from './client-session.ts';
+import type { ClientSession } from './client-session.ts';
 import type { BrokerCounters } from './counters.ts';
 import { GatedQueue, type GatedItem } from './gated-queue.ts';
 import type { Output } from './output.ts';
 import { NO_BYTES, type Publication } from './publication.ts';
+import type { SessionLink } from './session-link.ts';
 import type { Topic } from './topics.ts';
 
 /** What a connection asks of the broker. It does not know the ring, nor other connections. */
@@ -138,7 +139,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
 
   /** Of a packet that has not come whole yet. */
   get unfinishedBytes(): number {
-    return this.#parked ? 0 : this.#decoder.bufferedBytes;
+    return this.#parked ? 0 : this.#decoder.bufferedBytes + (this.socket.heldBytes ?? 0);
   }
 
   get writable(): boolean {

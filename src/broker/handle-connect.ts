@@ -8,14 +8,13 @@ import { ProtocolError } from '../base/errors.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Random } from '../platform/random.ts';
 import { type ClientIdentity, mayPublish } from './authorizer.ts';
-import type { WillMessage } from './client-session.ts';
 import type { Admitted, Connection } from './connection.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { BrokerLimits } from './limits.ts';
 import { NEVER_EXPIRES, type SessionRegistry } from './session-registry.ts';
 import { isSysTopic } from './sys-topics.ts';
 import type { TopicTable } from './topics.ts';
-import type { Wills } from './wills.ts';
+import type { WillMessage, Wills } from './wills.ts';
 
 /** 3.1.1 return codes of CONNACK, table 3.1. */
 const RETURN_IDENTIFIER_REJECTED = 2;
@@ -194,7 +193,6 @@ function connackProperties(
   if (granted !== asked) properties.sessionExpirySeconds = granted;
   properties.receiveMaximum = Math.min(limits.receiveMaximum, 65_535);
   properties.maximumPacketBytes = limits.packetSizeBytes;
-  properties.sharedAvailable = false;
   return properties;
 }
 

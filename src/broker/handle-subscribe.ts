@@ -3,12 +3,13 @@ import { noProperties } from '../codec/properties.ts';
 import { ReasonCode } from '../codec/reason-codes.ts';
 import { isValidTopicFilter } from '../codec/topic.ts';
 import { maySubscribe } from './authorizer.ts';
-import type { ClientSession, SubscriptionOptions } from './client-session.ts';
+import type { ClientSession } from './client-session.ts';
 import type { Connection } from './connection.ts';
 import type { BrokerLimits } from './limits.ts';
 import { Publication } from './publication.ts';
 import type { RetainedMessages } from './retained.ts';
 import type { SessionRegistry } from './session-registry.ts';
+import { parseSharedFilter, type SubscriptionOptions } from './subscription.ts';
 import { isSysTopic, type SysTopics } from './sys-topics.ts';
 
 export interface SubscribeContext {
@@ -43,6 +44,8 @@ export function handleSubscribe(
     reasonCodes.push(options.qos);
     // [MQTT-3.3.1-9, -10, -11]: retain handling 0 always, 1 only for a new subscription, 2 never.
     const { retainHandling } = options;
+    // Section 4.8.2: a shared subscription gets no retained messages when it is made.
+    if (parseSharedFilter(filter) !== undefined) continue;
     if (retainHandling === 0 || (retainHandling === 1 && isNew)) {
       wantRetained.push({ filter, options });
     }
@@ -88,7 +91,7 @@ function refusalOf(
   if (!isValidTopicFilter(filter)) return ReasonCode.topicFilterInvalid;
   if (filter.split('/').length > limits.topicLevels) return ReasonCode.topicFilterInvalid;
   if (Buffer.byteLength(filter) > limits.topicBytes) return ReasonCode.topicFilterInvalid;
-  if (filter.startsWith('$share/')) return ReasonCode.sharedSubscriptionsNotSupported;
+  if (parseSharedFilter(filter) === 'invalid') return ReasonCode.topicFilterInvalid;
   if (/^\$(stream|queue|s|q)\//.test(filter)) return ReasonCode.implementationSpecificError;
   if (!maySubscribe(connection.rights, filter)) return ReasonCode.notAuthorized;
   const { subscriptions, durable } = connection.session;

@@ -8,6 +8,7 @@ export interface BrokerLimits {
   /** QoS 1 and 2 messages a client may send before our acks: `Receive Maximum`. */
   readonly receiveMaximum: number;
   readonly sessionQueueMessages: number;
+  readonly sessionQueueBytes: number;
   readonly sessionExpiryMaxMs: number;
   readonly subscriptionsPerClient: number;
   readonly topicLevels: number;

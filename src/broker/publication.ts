@@ -64,6 +64,12 @@ export class Publication {
     return this.#kept;
   }
 
+  /** The bytes are never changed and may stay: `keep` need not copy them. */
+  markLasting(): this {
+    this.#kept = this;
+    return this;
+  }
+
   /**
    * Makes the object ready for the next message of `source`'s topic and client; copies that were kept
    * stay as they are. References are stored only where they change: each store into an old object is
@@ -79,4 +85,12 @@ export class Publication {
     this.sequence = 0;
     this.expiresAtMs = 0;
   }
+}
+
+/** Objects and references around a payload that waits; about, for bounds only. */
+const OVERHEAD_BYTES = 160;
+
+/** What a message takes of the memory while it waits for one receiver. */
+export function weightOf({ payloadLength, properties }: Publication): number {
+  return payloadLength + properties.length + OVERHEAD_BYTES;
 }

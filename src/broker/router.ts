@@ -152,7 +152,8 @@ export class Router implements DurabilityWaiter {
     return admits;
   }
 
-  #wantedLater({ origin }: Publication, matches: readonly Match[]): boolean {
+  #wantedLater({ origin, topic }: Publication, matches: readonly Match[]): boolean {
+    for (const group of topic.groups) if (group.keeps) return true;
     for (const { session, qos, noLocal } of matches) {
       if (session.durable && qos > 0 && !(noLocal && session.clientId === origin)) return true;
     }
@@ -161,6 +162,7 @@ export class Router implements DurabilityWaiter {
 
   #deliver(publication: Publication, matches: readonly Match[]): void {
     const { qos, retain, origin, sequence } = publication;
+    for (const group of publication.topic.groups) group.offer(publication);
     for (const match of matches) {
       const { session } = match;
       const { link } = session;
@@ -184,6 +186,7 @@ export class Router implements DurabilityWaiter {
   #deliverAfterCommit(publication: Publication, matches: readonly Match[]): void {
     const { origin, sequence } = publication;
     const expectedBy: ClientSession[] = [];
+    for (const group of publication.topic.groups) group.expect(sequence);
     for (const { session, qos, noLocal } of matches) {
       const isOwn = noLocal && session.clientId === origin;
       if (!session.durable || session.link === undefined || qos === 0 || isOwn) continue;

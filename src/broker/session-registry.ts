@@ -5,8 +5,14 @@ import { decodeMessageAttributes } from '../codec/stored-message.ts';
 import type { RecordView, Ring } from '../ring/types.ts';
 import { Delivery, type InFlight } from '../session/delivery.ts';
 import { Receipts } from '../session/receipts.ts';
-import { ClientSession, type SessionJournal } from './client-session.ts';
-import type { Subscription, SubscriptionOptions } from './client-session.ts';
+import { WaitingMemory } from '../session/waiting-queue.ts';
+import type { BacklogLimits } from './backlog-tally.ts';
+import type { CatchUp } from './catch-up.ts';
+import { ClientSession } from './client-session.ts';
+import type { CatchUpHandle, Outgoing, SessionDrop, SessionJournal } from './session-link.ts';
+import { SessionReader } from './session-reader.ts';
+import type { SharedSubscriptions } from './shared-subscriptions.ts';
+import type { Subscription, SubscriptionOptions } from './subscription.ts';
 import type { Publication } from './publication.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { SubscriptionTree } from './subscription-tree.ts';
@@ -31,6 +37,8 @@ interface StoredCursor {
 interface StoredHandshake {
   readonly sequence: number;
   readonly released: boolean;
+  /** The shared subscription that the message came by. */
+  readonly share?: string;
 }
 
 export interface RegistryOptions {
@@ -42,11 +50,13 @@ export interface RegistryOptions {
   readonly topics: TopicTable;
   /** Window before a client has said its Receive Maximum. */
   readonly window: number;
-  readonly maxWaiting: number;
+  /** What a session may have waiting: in memory, or in the ring. */
+  readonly queue: BacklogLimits;
+  readonly memory: WaitingMemory;
+  readonly shared: SharedSubscriptions;
+  readonly catchUp: CatchUp;
   readonly sessionExpiryMaxMs: number;
   readonly maxStateBytes: number;
-  /** Reads from the ring what a session has not had yet. */
-  readonly catchUp: (session: ClientSession) => void;
 }
 
 /**
@@ -54,6 +64,7 @@ export interface RegistryOptions {
  * subscriptions, its cursor, and the QoS 2 hand-shakes both ways.
  */
 export class SessionRegistry implements SessionJournal {
+  readonly memory: WaitingMemory;
   readonly #options: RegistryOptions;
   readonly #sessions = new Map<string, ClientSession>();
   readonly #movedCursors = new Set<ClientSession>();
@@ -61,6 +72,7 @@ export class SessionRegistry implements SessionJournal {
 
   constructor(options: RegistryOptions) {
     this.#options = options;
+    this.memory = options.memory;
   }
 
   get size(): number {
@@ -78,8 +90,12 @@ export class SessionRegistry implements SessionJournal {
 
   countSubscriptions(): { all: number; shared: number } {
     let all = 0;
-    for (const { subscriptions } of this.#sessions.values()) all += subscriptions.size;
-    return { all, shared: 0 };
+    let shared = 0;
+    for (const { subscriptions, shares } of this.#sessions.values()) {
+      all += subscriptions.size;
+      shared += shares.size;
+    }
+    return { all, shared };
   }
 
   /** Takes up every session that was durable before the restart; all of them are offline. */
@@ -130,20 +146,20 @@ export class SessionRegistry implements SessionJournal {
     if (session.durable) this.#erase(session);
     session.durable = false;
     for (const filter of [...session.subscriptions.keys()]) this.unsubscribe(session, filter);
+    session.end();
     this.#movedCursors.delete(session);
     if (this.#sessions.get(clientId) === session) this.#sessions.delete(clientId);
   }
 
   /** True when the filter is new to the session. */
   subscribe(session: ClientSession, filter: string, options: SubscriptionOptions): boolean {
-    const { ring, state, tree, topics } = this.#options;
+    const { ring, state, shared } = this.#options;
     const known = session.subscriptions.get(filter);
-    if (known !== undefined) tree.remove(filter, known);
     const since = known?.since ?? ring.lastSequence + 1;
-    const subscription: Subscription = { session, filter, options, since };
-    session.subscriptions.set(filter, subscription);
-    tree.add(filter, subscription);
-    topics.subscriptionsChanged();
+    const group = shared.groupOf(filter);
+    const subscription: Subscription = { session, filter, options, since, group };
+    if (group !== undefined) shared.join(group, subscription);
+    this.#put(subscription, known);
     if (session.durable) {
       const stored: StoredSubscription = { ...options, since };
       state.put(stateKey('sub', session.clientId, filter), stored);
@@ -157,7 +173,9 @@ export class SessionRegistry implements SessionJournal {
     const known = session.subscriptions.get(filter);
     if (known === undefined) return false;
     session.subscriptions.delete(filter);
-    tree.remove(filter, known);
+    session.subscriptionsVersion++;
+    if (known.group !== undefined) this.#options.shared.leave(known.group, known);
+    else tree.remove(filter, known);
     topics.subscriptionsChanged();
     if (session.durable) state.delete(stateKey('sub', session.clientId, filter));
     return true;
@@ -190,19 +208,23 @@ export class SessionRegistry implements SessionJournal {
   /** Saves cursors that moved. Called every few seconds, before a checkpoint and at stop. */
   saveCursors(): void {
     for (const session of [...this.#movedCursors]) this.#saveCursor(session, false);
+    this.#options.shared.saveCursors();
   }
 
   // What sessions ask of the store.
 
-  handshake(session: ClientSession, entry: InFlight<Publication>): number {
-    const key = stateKey('q2out', session.clientId, String(entry.packetId));
-    const stored: StoredHandshake = { sequence: entry.sequence, released: entry.released };
+  handshake(session: ClientSession, entry: InFlight<Outgoing>): number {
+    const { packetId, released, claim } = entry;
+    const key = stateKey('q2out', session.clientId, String(packetId));
+    const sequence = claim?.sequence ?? entry.sequence;
+    const stored: StoredHandshake = { sequence, released, ...(claim && { share: claim.filter }) };
     return this.#options.state.put(key, stored);
   }
 
-  handshakeEnded(session: ClientSession, packetId: number): void {
+  handshakeEnded(session: ClientSession, { packetId, claim }: InFlight<Outgoing>): void {
     // The cursor goes first: between the two the message is both done and in flight, which is safe.
-    this.#saveCursor(session, true);
+    if (claim === undefined) this.#saveCursor(session, true);
+    else this.#options.shared.saveCursorOf(claim.filter);
     this.#options.state.delete(stateKey('q2out', session.clientId, String(packetId)));
   }
 
@@ -212,12 +234,17 @@ export class SessionRegistry implements SessionJournal {
     if (this.#unsavedMoves >= MAX_UNSAVED_MOVES) this.saveCursors();
   }
 
-  dropped(reason: 'queue_full' | 'packet_too_large' | 'lapped', count: number): void {
+  dropped(reason: SessionDrop, count: number): void {
     this.#options.counters.drop(reason, count);
   }
 
-  catchUp(session: ClientSession): void {
-    this.#options.catchUp(session);
+  isExpired({ expiresAtMs }: Publication): boolean {
+    return expiresAtMs !== 0 && expiresAtMs <= this.#options.clock.wallMs();
+  }
+
+  catchUp(session: ClientSession): CatchUpHandle {
+    const { ring, catchUp, queue } = this.#options;
+    return SessionReader.start({ session, ring, catchUp, limits: queue });
   }
 
   /** A QoS 2 identifier was taken with a message that nobody needs kept: it is lasting by itself. */
@@ -253,41 +280,56 @@ export class SessionRegistry implements SessionJournal {
   }
 
   #make(clientId: string, expirySeconds: number, cursor: StoredCursor | undefined): ClientSession {
-    const { ring, window, maxWaiting } = this.#options;
+    const { ring, window, queue } = this.#options;
     const position = cursor?.position ?? ring.lastSequence + 1;
     const session = new ClientSession({
       clientId,
       durable: expirySeconds > 0,
       expirySeconds,
-      delivery: new Delivery<Publication>(window, position, cursor?.beyond),
+      delivery: new Delivery<Outgoing>(window, position, cursor?.beyond),
       receipts: new Receipts(),
       journal: this,
-      maxWaiting,
+      maxWaiting: queue.messages,
+      maxWaitingBytes: queue.bytes,
     });
     this.#sessions.set(clientId, session);
     return session;
   }
 
+  #put(subscription: Subscription, known: Subscription | undefined): void {
+    const { tree, topics } = this.#options;
+    const { session, filter, group } = subscription;
+    if (group === undefined) {
+      if (known !== undefined) tree.remove(filter, known);
+      tree.add(filter, subscription);
+    }
+    session.subscriptions.set(filter, subscription);
+    session.subscriptionsVersion++;
+    topics.subscriptionsChanged();
+  }
+
   #loadSubscriptions(): void {
-    const { state, tree, topics } = this.#options;
+    const { state, shared } = this.#options;
     for (const [key, value] of state.entries(stateKey('sub', ''))) {
       const [, clientId, filter] = stateKeyParts(key) as [string, string, string];
       const session = this.#sessions.get(clientId);
       if (session === undefined) continue;
       const { since, ...options } = value as StoredSubscription;
-      const subscription: Subscription = { session, filter, options, since };
-      session.subscriptions.set(filter, subscription);
-      tree.add(filter, subscription);
+      const group = shared.groupOf(filter);
+      const subscription: Subscription = { session, filter, options, since, group };
+      if (group !== undefined) shared.rejoin(group, subscription);
+      this.#put(subscription, undefined);
     }
-    topics.subscriptionsChanged();
+    shared.forgetLeftovers();
   }
 
   #loadHandshakes(): void {
     const { state } = this.#options;
     for (const [key, value] of state.entries(stateKey('q2out', ''))) {
       const [, clientId, packetId] = stateKeyParts(key) as [string, string, string];
-      const { sequence, released } = value as StoredHandshake;
-      this.#sessions.get(clientId)?.delivery.restore(Number(packetId), sequence, released);
+      const { sequence, released, share } = value as StoredHandshake;
+      const claim = share === undefined ? undefined : this.#options.shared.reclaim(share, sequence);
+      this.#sessions.get(clientId)?.delivery.restore(Number(packetId), sequence, released, claim);
     }
     const open = new Map<string, number[]>();
     for (const [key] of state.entries(stateKey('q2in', ''))) {
@@ -307,7 +349,8 @@ export class SessionRegistry implements SessionJournal {
     else if (session.durable) this.#erase(session);
     if (durable && !session.durable) {
       state.put(stateKey('cursor', clientId), session.delivery.toPosition());
-      for (const { filter, options, since } of session.subscriptions.values()) {
+      for (const { filter, options, since, group } of session.subscriptions.values()) {
+        if (group !== undefined) this.#options.shared.makeDurable(group);
         state.put(stateKey('sub', clientId, filter), { ...options, since });
       }
     }

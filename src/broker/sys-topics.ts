@@ -128,7 +128,7 @@ export class SysTopics {
   #publishIfChanged(value: SysValue): void {
     const { topic } = value;
     const receivers = this.#topics.matches(topic);
-    if (receivers.length === 0) {
+    if (receivers.length === 0 && topic.groups.length === 0) {
       value.published = undefined;
       return;
     }
@@ -136,6 +136,7 @@ export class SysTopics {
     if (text === value.published) return;
     value.published = text;
     const publication = message(topic, text);
+    for (const group of topic.groups) group.offer(publication);
     for (const { session, retainAsPublished, subscriptionIds } of receivers) {
       const { link } = session;
       if (!link?.writable) continue;

@@ -2,8 +2,10 @@ import { parsePublishProperties } from '../codec/publish-properties.ts';
 import { partitionFor, type StreamTable } from '../streams/stream-table.ts';
 import type { OpenStream } from '../streams/stream-table.ts';
 import type { Rights } from '../auth/types.ts';
-import type { ClientSession, Subscription } from './client-session.ts';
+import type { ClientSession } from './client-session.ts';
 import type { Publication } from './publication.ts';
+import type { SharedGroup } from './shared-group.ts';
+import type { Subscription } from './subscription.ts';
 import type { SubscriptionTree } from './subscription-tree.ts';
 
 /** One receiver of a topic's messages: a session, with all of its matching subscriptions as one. */
@@ -19,6 +21,8 @@ export interface Match {
   readonly since: number;
 }
 
+const NO_GROUPS: readonly SharedGroup[] = [];
+
 /** A topic name in use, with all that depends on nothing but the name. */
 export class Topic {
   readonly name: string;
@@ -29,6 +33,8 @@ export class Topic {
   /** By QoS: the partition of every message, 0 where no stream owns them, -1 where each has its own. */
   readonly #partitionIds: readonly number[];
   matches: readonly Match[] = [];
+  /** Groups of which one member gets each message; as fresh as `matches`. */
+  groups: readonly SharedGroup[] = NO_GROUPS;
   /** Of the subscriptions for which `matches` was made. */
   matchVersion = -1;
 
@@ -65,12 +71,18 @@ export class TopicTable {
   readonly #topics = new Map<string, Topic>();
   readonly #streams: StreamTable;
   readonly #tree: SubscriptionTree<Subscription>;
+  readonly #sharedTree: SubscriptionTree<SharedGroup>;
   #version = 0;
   #hasRestricted = false;
 
-  constructor(streams: StreamTable, tree: SubscriptionTree<Subscription>) {
+  constructor(
+    streams: StreamTable,
+    tree: SubscriptionTree<Subscription>,
+    sharedTree: SubscriptionTree<SharedGroup>,
+  ) {
     this.#streams = streams;
     this.#tree = tree;
+    this.#sharedTree = sharedTree;
   }
 
   /** `name` has been validated. */
@@ -113,9 +125,16 @@ export class TopicTable {
       const found: Subscription[] = [];
       this.#tree.match(topic.name, found);
       topic.matches = mergeBySession(found).filter(({ session }) => session.mayRead(topic.name));
+      topic.groups = this.#groupsOf(topic.name);
       topic.matchVersion = this.#version;
     }
     return topic.matches;
+  }
+
+  #groupsOf(name: string): readonly SharedGroup[] {
+    const found: SharedGroup[] = [];
+    this.#sharedTree.match(name, found);
+    return found.length === 0 ? NO_GROUPS : found;
   }
 }
 

@@ -3,13 +3,22 @@ import type { StateStore } from '../metadata/state-store.ts';
 import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
 import type { Clock } from '../platform/clock.ts';
 import { mayPublish } from './authorizer.ts';
-import type { ClientSession, WillMessage } from './client-session.ts';
+import type { ClientSession } from './client-session.ts';
 import { Publication } from './publication.ts';
 import type { Router } from './router.ts';
 import type { TopicTable } from './topics.ts';
 
 /** After an unclean stop the broker cannot tell who is still there: clients get this long to return. */
 const GRACE_AFTER_RESTART_MS = 30_000;
+
+export interface WillMessage {
+  readonly topic: string;
+  readonly payload: Uint8Array;
+  readonly qos: 0 | 1 | 2;
+  readonly retain: boolean;
+  readonly properties: Uint8Array;
+  readonly delaySeconds: number;
+}
 
 interface Due {
   readonly atMs: number;

@@ -92,12 +92,15 @@ export class Reader {
     const plan = this.#state.segments.map((segment) => ({ segment, end: segment.endOffset }));
     for (const { segment, end } of plan) {
       if (anyFlag !== 0 && (segment.flags & anyFlag) === 0) continue;
-      if (!segment.hasCarried && segment.lastSequence < options.fromSequence) continue;
+      const mayCarry = segment.hasCarried && (!options.inOrder || segment.lastSequence === 0);
+      if (!mayCarry && segment.lastSequence < options.fromSequence) continue;
       const detail = await this.detailOf(segment);
       if (detail === undefined || !wantsAnyTopic(detail, options.wantsTopic)) continue;
       for (const place of detail.batches.filter((batch) => batch.position < end)) {
         if (anyFlag !== 0 && (place.flags & anyFlag) === 0) continue;
-        if (!mayHold(place, options.fromSequence, toSequence)) continue;
+        const continues = options.fromSequence < (segment.firstSequence || Infinity);
+        const carries = place.carried.length > 0 && (!options.inOrder || continues);
+        if (!carries && !holdsFresh(place, options.fromSequence, toSequence)) continue;
         const records = await this.recordsOf(segment, detail, place);
         const picked = records?.filter(wanted) ?? [];
         if (picked.length > 0) yield picked;
@@ -368,8 +371,7 @@ function overlap(
   return count;
 }
 
-function mayHold(place: BatchPlace, fromSequence: number, toSequence: number): boolean {
-  if (place.carried.length > 0) return true;
+function holdsFresh(place: BatchPlace, fromSequence: number, toSequence: number): boolean {
   const end = place.firstSequence + place.freshCount;
   return place.freshCount > 0 && end > fromSequence && place.firstSequence < toSequence;
 }

@@ -204,6 +204,15 @@ class OpenRing implements Ring {
     return partition === undefined ? 0 : keptBytes(this.#state.segments, partition, from, to);
   }
 
+  bytesSince(sequence: number): number {
+    let bytes = 0;
+    for (const segment of this.#state.segments) {
+      if (segment.lastSequence < sequence) continue;
+      for (const extent of segment.extents.values()) bytes += extent.bytes;
+    }
+    return bytes;
+  }
+
   statistics(): RingStatistics {
     const { counters, identity, segments, slots } = this.#state;
     return {

@@ -135,6 +135,12 @@ export interface ScanOptions {
   readonly anyFlag?: number;
   /** Only segments that hold a topic this accepts; records of other topics may still be returned. */
   readonly wantsTopic?: (topic: string) => boolean;
+  /**
+   * For who reads on from one place again and again: of carried copies only those that continue the
+   * order (the last batch before a start) are looked for, so that nothing before `fromSequence` is
+   * read. Those that turn up beside others are returned all the same.
+   */
+  readonly inOrder?: boolean;
 }
 
 export interface RecoveryReport {
@@ -276,6 +282,8 @@ export interface Ring {
    * within one.
    */
   bytesBetween(partitionId: number, from: Offset, to: Offset): number;
+  /** Bytes of the segments that hold records with this sequence or a higher one: at least what they take. */
+  bytesSince(sequence: Sequence): number;
 
   statistics(): RingStatistics;
   /** Commits, waits for the device, closes the files. Nothing may be appended afterwards. */

@@ -1,10 +1,26 @@
 import { assert } from '../base/assert.ts';
 
+/**
+ * A message that came to the session by a shared subscription. Not the session's cursor but the
+ * group's says whether it is done with, so the group is told.
+ */
+export interface Claim {
+  /** The subscription's filter, `$share` and name included. */
+  readonly filter: string;
+  /** Place in the ring's order; 0 where the ring does not hold it for the group. */
+  readonly sequence: number;
+  /** The client has it, or it is nobody's any more. */
+  settle(): void;
+  /** The client never had it for certain, and will not: it is for another member. */
+  giveBack(): void;
+}
+
 /** One message sent to the client and not yet done with. */
 export interface InFlight<M> {
   readonly packetId: number;
-  /** Place in the ring's order; 0 where the ring does not hold it for this session. */
+  /** Place in the ring's order; 0 where the ring does not hold it for this session's own cursor. */
   readonly sequence: number;
+  readonly claim: Claim | undefined;
   readonly qos: 1 | 2;
   /** QoS 2: PUBREC has come, so the message must never be sent again, only its PUBREL. */
   released: boolean;
@@ -23,6 +39,14 @@ export interface DeliveryPosition {
 const HIGHEST_PACKET_ID = 65_535;
 
 /**
+ * Acknowledgements that may come ahead of an older one. A client acknowledges in order
+ * [MQTT-4.6.0-2]; one that leaves a message out would otherwise make the set grow for ever.
+ */
+const MAX_BEYOND = 4_096;
+
+const NONE: readonly never[] = [];
+
+/**
  * The sending half of a session's QoS 1 and 2 state, as pure bookkeeping: packet identifiers, the
  * window, and the cursor that says up to where the ring is done with.
  *
@@ -36,6 +60,8 @@ export class Delivery<M> {
   readonly #inFlight = new Map<number, InFlight<M>>();
   readonly #beyond = new Set<number>();
   readonly #expected = new Set<number>();
+  /** What an earlier connection left in flight, by sequence, to be found when the ring is read. */
+  readonly #left = new Map<number, InFlight<M>[]>();
   #position: number;
   #highest: number;
   #lastPacketId = 0;
@@ -70,7 +96,13 @@ export class Delivery<M> {
    * connection left in flight takes no room until it has been repeated on this one.
    */
   get room(): number {
+    if (this.#beyond.size >= MAX_BEYOND) return 0;
     return Math.max(0, this.#window - this.#sent);
+  }
+
+  /** Enough room that it is worth while to read on: not one message for each acknowledgement. */
+  get hasAmpleRoom(): boolean {
+    return this.#sent === 0 || this.room * 2 >= this.#window;
   }
 
   /** Something was in flight when the client came back, and has not been repeated yet. */
@@ -95,19 +127,33 @@ export class Delivery<M> {
     for (const [id, entry] of this.#inFlight) {
       entry.sent = false;
       next.#inFlight.set(id, entry);
+      next.#noteLeft(entry);
     }
     for (const sequence of this.#expected) next.#expected.add(sequence);
     return next;
   }
 
   /** Puts a message in flight and gives it a packet identifier. There must be `room`. */
-  begin(sequence: number, qos: 1 | 2, message: M | undefined): InFlight<M> {
+  begin(
+    sequence: number,
+    qos: 1 | 2,
+    message: M | undefined,
+    claim: Claim | undefined = undefined,
+  ): InFlight<M> {
     assert(this.#inFlight.size < HIGHEST_PACKET_ID, 'a packet identifier is free');
     let packetId = this.#lastPacketId;
     do packetId = packetId === HIGHEST_PACKET_ID ? 1 : packetId + 1;
     while (this.#inFlight.has(packetId));
     this.#lastPacketId = packetId;
-    const entry: InFlight<M> = { packetId, sequence, qos, released: false, sent: true, message };
+    const entry: InFlight<M> = {
+      packetId,
+      sequence,
+      claim,
+      qos,
+      released: false,
+      sent: true,
+      message,
+    };
     this.#inFlight.set(packetId, entry);
     this.#sent++;
     this.#expected.delete(sequence);
@@ -117,10 +163,26 @@ export class Delivery<M> {
   }
 
   /** Takes up a QoS 2 hand-shake that was durable before a restart. */
-  restore(packetId: number, sequence: number, released: boolean): void {
-    const entry = { packetId, sequence, released, message: undefined };
-    this.#inFlight.set(packetId, { ...entry, qos: 2, sent: false });
+  restore(packetId: number, sequence: number, released: boolean, claim?: Claim): void {
+    const entry = { packetId, released, message: undefined, claim, qos: 2, sent: false } as const;
+    this.#inFlight.set(packetId, { ...entry, sequence: claim === undefined ? sequence : 0 });
     this.#ordered = false;
+  }
+
+  /** What an earlier connection left in flight under this sequence, and was not repeated yet. */
+  unsentAt(sequence: number): readonly InFlight<M>[] {
+    if (!this.hasUnsent) return NONE;
+    return this.#left.get(sequence)?.filter(({ sent }) => !sent) ?? NONE;
+  }
+
+  /** The lowest sequence of what is to be repeated from the ring; Infinity where nothing is. */
+  lowestUnsent(): number {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const { sent, sequence, claim } of this.#inFlight.values()) {
+      const place = claim?.sequence ?? sequence;
+      if (!sent && place > 0 && place < lowest) lowest = place;
+    }
+    return lowest;
   }
 
   /** The entry, or its PUBREL, goes out on the connection of now. */
@@ -177,6 +239,15 @@ export class Delivery<M> {
     return entry;
   }
 
+  /** The message is not sent after all (it has expired): it is as good as done. */
+  skip(sequence: number): void {
+    this.#expected.delete(sequence);
+    if (sequence > this.#highest) this.#highest = sequence;
+    const next = this.#nextPosition();
+    if (sequence >= next) this.#beyond.add(sequence);
+    this.#moveTo(next);
+  }
+
   /** Nothing up to `sequence` that is not in flight is wanted any more: a scan has passed it. */
   passed(sequence: number): void {
     for (const expected of this.#expected) {
@@ -201,10 +272,22 @@ export class Delivery<M> {
     this.#moveTo(this.#nextPosition());
   }
 
+  #noteLeft(entry: InFlight<M>): void {
+    const place = entry.claim?.sequence ?? entry.sequence;
+    if (place === 0 || entry.message !== undefined) return;
+    const there = this.#left.get(place);
+    if (there === undefined) this.#left.set(place, [entry]);
+    else there.push(entry);
+  }
+
   #settle(entry: InFlight<M>): void {
     this.#inFlight.delete(entry.packetId);
     if (entry.sent) this.#sent--;
-    if (this.#inFlight.size === 0) this.#ordered = true;
+    if (this.#inFlight.size === 0) {
+      this.#ordered = true;
+      if (this.#left.size > 0) this.#left.clear();
+    }
+    if (entry.sequence === 0) return;
     const next = this.#nextPosition();
     if (entry.sequence >= next) this.#beyond.add(entry.sequence);
     this.#moveTo(next);

@@ -1,4 +1,4 @@
-import { encodeControl } from '../../src/codec/control-encoder.ts';
+import { encodeControl, type OutgoingControl } from '../../src/codec/control-encoder.ts';
 import type {
   AckType,
   ConnectPacket,
@@ -8,7 +8,12 @@ import type {
 } from '../../src/codec/control-packet.ts';
 import { PacketDecoder, type PublishView } from '../../src/codec/packet-decoder.ts';
 import { noProperties } from '../../src/codec/properties.ts';
-import { encodePublish, writeAck } from '../../src/codec/publish-encoder.ts';
+import { encodePublish, writeAck, writeAckWithReason } from '../../src/codec/publish-encoder.ts';
+import {
+  encodePublishProperties,
+  parsePublishProperties,
+  type PublishProperties,
+} from '../../src/codec/publish-properties.ts';
 import type { Socket } from '../../src/platform/network.ts';
 
 export interface ReceivedMessage {
@@ -18,6 +23,8 @@ export interface ReceivedMessage {
   readonly retain: boolean;
   readonly dup: boolean;
   readonly packetId: number;
+  /** Empty below 5.0. */
+  readonly properties: PublishProperties;
 }
 
 /**
@@ -65,13 +72,19 @@ export class SimClient {
   publish(
     topic: string,
     payload: string | Uint8Array,
-    options: { qos?: Qos; packetId?: number; retain?: boolean; dup?: boolean } = {},
+    options: {
+      qos?: Qos;
+      packetId?: number;
+      retain?: boolean;
+      dup?: boolean;
+      properties?: Partial<PublishProperties>;
+    } = {},
   ): void {
     const { qos = 0, packetId = 0, retain = false, dup = false } = options;
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
     const name = Buffer.from(topic);
-    const none = new Uint8Array(0);
-    this.#send(encodePublish(this.#version, name, qos, retain, dup, packetId, none, bytes).bytes);
+    const raw = encodePublishProperties(options.properties ?? {});
+    this.#send(encodePublish(this.#version, name, qos, retain, dup, packetId, raw, bytes).bytes);
   }
 
   subscribe(packetId: number, ...filters: readonly (readonly [string, Qos])[]): void {
@@ -95,6 +108,17 @@ export class SimClient {
     const bytes = new Uint8Array(4);
     writeAck(bytes, 0, type, packetId);
     this.#send(bytes);
+  }
+
+  ackWithReason(type: AckType, packetId: number, reasonCode: number): void {
+    const bytes = new Uint8Array(5);
+    writeAckWithReason(bytes, 0, type, packetId, reasonCode);
+    this.#send(bytes);
+  }
+
+  /** Any other packet. */
+  send(packet: OutgoingControl): void {
+    this.#send(encodeControl(packet, this.#version));
   }
 
   disconnect(): void {
@@ -125,6 +149,7 @@ export class SimClient {
       retain,
       dup,
       packetId,
+      properties: parsePublishProperties(view.buffer, view.propertiesStart, view.propertiesEnd),
     });
     if (this.autoAck && qos > 0) this.ack(qos === 1 ? 4 : 5, packetId);
   }

@@ -56,6 +56,7 @@ export async function startMortal(toml?: string) {
     },
     async stopAndRestart(): Promise<void> {
       await cistern.stop();
+      disk.kill(1);
       await restart();
     },
   };

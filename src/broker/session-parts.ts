@@ -1,0 +1,70 @@
+import type { StateStore } from '../metadata/state-store.ts';
+import type { Clock } from '../platform/clock.ts';
+import type { Ring } from '../ring/types.ts';
+import { WaitingMemory } from '../session/waiting-queue.ts';
+import type { StreamTable } from '../streams/stream-table.ts';
+import { CatchUp, type RingReader } from './catch-up.ts';
+import type { BrokerCounters } from './counters.ts';
+import type { BrokerLimits } from './limits.ts';
+import { SessionRegistry } from './session-registry.ts';
+import type { SharedGroup } from './shared-group.ts';
+import { SharedSubscriptions } from './shared-subscriptions.ts';
+import type { Subscription } from './subscription.ts';
+import { SubscriptionTree } from './subscription-tree.ts';
+import { TopicTable } from './topics.ts';
+
+/** Messages that wait in memory for sessions and groups, all together. */
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+
+export interface SessionParts {
+  readonly topics: TopicTable;
+  readonly registry: SessionRegistry;
+}
+
+/** Makes what keeps sessions, their subscriptions and what they are to be told, and joins it up. */
+export function createSessionParts(options: {
+  readonly ring: Ring;
+  readonly state: StateStore;
+  readonly streams: StreamTable;
+  readonly clock: Clock;
+  readonly counters: BrokerCounters;
+  readonly limits: BrokerLimits;
+  /** The ring could not be read for these. */
+  readonly onReadFailure: (readers: readonly RingReader[], error: unknown) => void;
+}): SessionParts {
+  const { ring, state, streams, clock, counters, limits, onReadFailure } = options;
+  const tree = new SubscriptionTree<Subscription>();
+  const sharedTree = new SubscriptionTree<SharedGroup>();
+  const topics = new TopicTable(streams, tree, sharedTree);
+  const memory = new WaitingMemory(MAX_WAITING_BYTES);
+  const queue = { messages: limits.sessionQueueMessages, bytes: limits.sessionQueueBytes };
+  const catchUp = new CatchUp({ ring, topics, clock, onFailure: onReadFailure });
+  const shared = new SharedSubscriptions({
+    state,
+    tree: sharedTree,
+    host: {
+      ring,
+      catchUp,
+      memory,
+      limits: queue,
+      dropped: (reason, count) => counters.drop(reason, count),
+      isExpired: ({ expiresAtMs }) => expiresAtMs !== 0 && expiresAtMs <= clock.wallMs(),
+    },
+  });
+  const registry = new SessionRegistry({
+    ring,
+    state,
+    clock,
+    counters,
+    tree,
+    topics,
+    window: limits.inflight,
+    queue,
+    memory,
+    shared,
+    catchUp,
+    sessionExpiryMaxMs: limits.sessionExpiryMaxMs,
+    maxStateBytes: limits.stateBytes,
+  });
+  return { topics, registry };
+}

@@ -1,0 +1,207 @@
+import { topicMatchesFilter } from '../codec/topic.ts';
+import type { Ring } from '../ring/types.ts';
+import type { InFlight } from '../session/delivery.ts';
+import { type BacklogLimits, BacklogTally } from './backlog-tally.ts';
+import type { CatchUp, ReadRange, RingMessage, RingReader } from './catch-up.ts';
+import type { ClientSession } from './client-session.ts';
+import type { CatchUpHandle, Outgoing } from './session-link.ts';
+import { type Subscription, subscriptionIdsOf } from './subscription.ts';
+import { type Match, mergeBySession } from './topics.ts';
+
+/** Topics whose subscriptions a reader remembers. */
+const MAX_TOPICS = 1_000;
+
+interface Covering {
+  readonly subscriptions: readonly Subscription[];
+  /** All of them as one; right for messages from `since` on that are not the client's own. */
+  readonly match: Match | undefined;
+  readonly since: number;
+}
+
+const NOTHING: Covering = { subscriptions: [], match: undefined, since: 0 };
+
+export interface SessionReaderOptions {
+  readonly session: ClientSession;
+  readonly ring: Ring;
+  readonly catchUp: CatchUp;
+  readonly limits: BacklogLimits;
+}
+
+/**
+ * Delivers to a session, from the ring and in its order, every message it has not had yet, while
+ * newer ones queue behind.
+ *
+ * It counts first where more may wait than the session is allowed: then the cursor jumps over the
+ * oldest. What is in flight is repeated in any case.
+ */
+export class SessionReader implements RingReader, CatchUpHandle {
+  readonly #session: ClientSession;
+  readonly #ring: Ring;
+  readonly #catchUp: CatchUp;
+  readonly #limits: BacklogLimits;
+  readonly #byTopic = new Map<string, Covering>();
+  #version = -1;
+  #range: ReadRange;
+  /** Below it nothing new is delivered. */
+  #newFrom: number;
+  #tally: BacklogTally | undefined;
+
+  private constructor({ session, ring, catchUp, limits }: SessionReaderOptions) {
+    this.#session = session;
+    this.#ring = ring;
+    this.#catchUp = catchUp;
+    this.#limits = limits;
+    this.#newFrom = session.delivery.position;
+    this.#range = this.#rangeFrom(Math.min(this.#newFrom, session.delivery.lowestUnsent()));
+    if (this.#mayBeTooMuch()) this.#tally = new BacklogTally(limits);
+  }
+
+  static start(options: SessionReaderOptions): SessionReader {
+    const reader = new SessionReader(options);
+    options.catchUp.start(reader, reader.#range);
+    return reader;
+  }
+
+  get clientId(): string {
+    return this.#session.clientId;
+  }
+
+  get wantsEveryTopic(): boolean {
+    return this.#session.delivery.hasUnsent;
+  }
+
+  wantsTopic(topic: string): boolean {
+    return this.#covering(topic).subscriptions.length > 0;
+  }
+
+  wake(): void {
+    // One that stalled for long is behind by more than it may be.
+    if (this.#ring.lastSequence - this.#range.end >= this.#limits.messages) this.#startAgain();
+    else this.#catchUp.wake(this);
+  }
+
+  stop(): void {
+    this.#catchUp.stop(this);
+  }
+
+  take(message: RingMessage): boolean {
+    const { record } = message;
+    const { sequence } = record;
+    const { delivery } = this.#session;
+    if (this.#tally !== undefined) {
+      if (this.#isNew(sequence) && this.#match(message)) {
+        this.#tally.add(sequence, record.payload.length);
+      }
+      return true;
+    }
+    for (const entry of delivery.unsentAt(sequence)) {
+      // Given up with the rest when the range has ended.
+      if (!this.#session.mayRead(record.topic)) continue;
+      if (!this.#session.hasRoom) return false;
+      this.#session.repeat(entry, this.#asSentBefore(entry, message));
+    }
+    if (!this.#isNew(sequence) || delivery.isKnown(sequence)) return true;
+    const match = this.#match(message);
+    if (match === undefined || !this.#session.mayRead(record.topic)) return true;
+    if (!this.#session.hasRoom) return false;
+    const { publication } = message;
+    const qos = publication.qos < match.qos ? publication.qos : match.qos;
+    if (qos === 0) return true;
+    const retain = publication.retain && match.retainAsPublished;
+    const { subscriptionIds } = match;
+    this.#session.deliverFromRing({ publication, qos, retain, subscriptionIds });
+    return true;
+  }
+
+  rangeEnded(): ReadRange | undefined {
+    const { delivery } = this.#session;
+    const { from, end } = this.#range;
+    if (this.#tally !== undefined) {
+      const cut = this.#tally.cut();
+      this.#tally = undefined;
+      this.#newFrom = Math.max(this.#newFrom, cut.from);
+      if (cut.dropped > 0) this.#session.skipped(cut.from - 1, cut.dropped);
+      this.#range = { from: Math.min(Math.max(from, cut.from), delivery.lowestUnsent()), end };
+      return this.#range;
+    }
+    delivery.passed(end - 1);
+    if (this.#session.caughtUp()) return undefined;
+    this.#range = this.#rangeFrom(end);
+    if (this.#mayBeTooMuch()) this.#tally = new BacklogTally(this.#limits);
+    return this.#range;
+  }
+
+  /** Its connection is ended by whoever hears of the failure. */
+  abandoned(): void {}
+
+  #startAgain(): void {
+    const { delivery } = this.#session;
+    this.#range = this.#rangeFrom(Math.min(delivery.position, delivery.lowestUnsent()));
+    if (this.#mayBeTooMuch()) this.#tally = new BacklogTally(this.#limits);
+    this.#catchUp.start(this, this.#range);
+  }
+
+  #rangeFrom(from: number): ReadRange {
+    return { from, end: this.#ring.lastSequence + 1 };
+  }
+
+  /** Records and bytes of everybody since then: only where they are over the limit it has to count. */
+  #mayBeTooMuch(): boolean {
+    const { from, end } = this.#range;
+    if (end - from > this.#limits.messages) return true;
+    return this.#ring.bytesSince(from) > this.#limits.bytes;
+  }
+
+  #isNew(sequence: number): boolean {
+    return sequence >= this.#newFrom && !this.#session.delivery.isDone(sequence);
+  }
+
+  /**
+   * The session's subscriptions that cover this message, as one. Whoever only counts makes no
+   * message of the record.
+   */
+  #match({ record }: RingMessage): Match | undefined {
+    const { subscriptions, match, since } = this.#covering(record.topic);
+    if (subscriptions.length === 0) return undefined;
+    const isOwn = record.origin === this.#session.clientId;
+    if (record.sequence >= since && !isOwn) return match;
+    const covering = subscriptions.filter(
+      (each) => each.since <= record.sequence && !(isOwn && each.options.noLocal),
+    );
+    return mergeBySession(covering)[0];
+  }
+
+  /** What was sent under this identifier before, as far as the subscriptions of now can tell. */
+  #asSentBefore({ qos, claim }: InFlight<Outgoing>, message: RingMessage): Outgoing {
+    const { publication } = message;
+    if (claim === undefined) {
+      const match = this.#match(message);
+      const retain = publication.retain && match?.retainAsPublished === true;
+      return { publication, qos, retain, subscriptionIds: match?.subscriptionIds ?? [] };
+    }
+    const options = this.#session.subscriptions.get(claim.filter)?.options;
+    const retain = publication.retain && options?.retainAsPublished === true;
+    return { publication, qos, retain, subscriptionIds: options ? subscriptionIdsOf(options) : [] };
+  }
+
+  #covering(topic: string): Covering {
+    const { subscriptions, subscriptionsVersion } = this.#session;
+    if (this.#version !== subscriptionsVersion || this.#byTopic.size >= MAX_TOPICS) {
+      this.#version = subscriptionsVersion;
+      this.#byTopic.clear();
+    }
+    let covering = this.#byTopic.get(topic);
+    if (covering === undefined) {
+      const found: Subscription[] = [];
+      for (const subscription of subscriptions.values()) {
+        const isShared = subscription.group !== undefined;
+        if (!isShared && topicMatchesFilter(topic, subscription.filter)) found.push(subscription);
+      }
+      const since = found.reduce((latest, each) => Math.max(latest, each.since), 0);
+      const match = mergeBySession(found)[0];
+      covering = found.length === 0 ? NOTHING : { subscriptions: found, match, since };
+      this.#byTopic.set(topic, covering);
+    }
+    return covering;
+  }
+}
