@@ -7,10 +7,12 @@ import { RETAINED_SHARE, STATE_SHARE } from '../config/defaults.ts';
 import { resolveSecret } from '../config/secret.ts';
 import type { Config } from '../config/types.ts';
 import { assert } from '../base/assert.ts';
+import type { Layer, Listener } from '../platform/network.ts';
 import { createRecordReader } from '../streams/record-reader.ts';
 import { StreamTable } from '../streams/stream-table.ts';
 import type { Environment } from './environment.ts';
 import { takeIdentity, type Identity } from './identity.ts';
+import { certificateOf, endedCertificates, listenOptionsOf, protocolOf } from './listen-options.ts';
 import { Reloads } from './reloads.ts';
 import { StatusReport } from './status-report.ts';
 import { Storage } from './storage.ts';
@@ -113,7 +115,7 @@ async function startInOrder(
   });
   started.push(() => reloads.stop());
   await followAuthFiles(auth, broker, reloads);
-  const listeners = await listen(config, environment, { broker, auth }, started);
+  const listeners = await listen(config, environment, { broker, auth, reloads }, started);
   const report = new StatusReport({
     version,
     clock,
@@ -123,7 +125,7 @@ async function startInOrder(
     broker,
     listeners: () => listeners.map((listener) => listenerStatus(listener, broker)),
     uplinks: () => uplinks.statuses(),
-    reloads: () => reloads.conditions(),
+    reloads: () => [...reloads.conditions(), ...endedCertificates(listeners, clock.wallMs())],
     refusedLogins: () => auth.counters.refused,
   });
   const admin = await startAdminServer(config, environment, report, storage);
@@ -166,27 +168,36 @@ async function followAuthFiles(auth: Auth, broker: Broker, reloads: Reloads): Pr
 
 interface BoundListener {
   readonly protocol: string;
-  readonly address: string;
+  readonly listener: Listener;
 }
 
 async function listen(
   config: Config,
   environment: Environment,
-  { broker, auth }: { readonly broker: Broker; readonly auth: Auth },
+  parts: { readonly broker: Broker; readonly auth: Auth; readonly reloads: Reloads },
   started: (() => Promise<void>)[],
 ): Promise<BoundListener[]> {
+  const { broker, auth, reloads } = parts;
+  const logger = environment.logger.child('listener');
+  const onFailedHandshake = (address: string, layer: Layer, reason: string): void => {
+    broker.counters.drop(`${layer}_handshake`);
+    logger.warn('listener.handshake_failed', { address, layer, reason });
+  };
   const bound: BoundListener[] = [];
   for (const listenerConfig of config.listeners) {
-    const { listen: address, protocol } = listenerConfig;
     const authorizer = auth.authorizerFor(listenerConfig);
-    assert(protocol === 'mqtt', 'the configuration refuses what this version does not have');
+    assert(listenerConfig.protocol !== 'mqtt-sn', 'the configuration refuses what is not here yet');
     const place = { address: '' };
-    const listener = await environment.network.listen(address, (socket) =>
-      broker.accept(socket, place.address, authorizer),
+    const listener = await environment.network.listen(
+      listenerConfig.listen,
+      (socket) => broker.accept(socket, place.address, authorizer),
+      { ...listenOptionsOf(listenerConfig, config.limits), onFailedHandshake },
     );
     place.address = listener.address;
     started.push(() => listener.close());
-    bound.push({ protocol, address: listener.address });
+    const certificate = certificateOf(listenerConfig, listener);
+    if (certificate !== undefined) await reloads.add(certificate);
+    bound.push({ protocol: protocolOf(listenerConfig), listener });
   }
   return bound;
 }
@@ -221,7 +232,7 @@ function running(parts: {
   let stopping: Promise<void> | undefined;
   return {
     identity,
-    listeners,
+    listeners: listeners.map(({ protocol, listener: { address } }) => ({ protocol, address })),
     adminAddress,
     status: () => report.status(),
     reload: () => reloads.reloadAll(),
@@ -232,8 +243,9 @@ function running(parts: {
   };
 }
 
-function listenerStatus(listener: BoundListener, broker: Broker): ListenerStatus {
-  return { ...listener, connections: broker.connectionsOf(listener.address) };
+function listenerStatus({ protocol, listener }: BoundListener, broker: Broker): ListenerStatus {
+  const { address } = listener;
+  return { protocol, address, connections: broker.connectionsOf(address) };
 }
 
 function limitsOf({ limits, storage }: Config): BrokerLimits {

@@ -22,7 +22,6 @@ const isOneOf =
   (value: unknown): boolean =>
     values.includes(value);
 
-const LOOPBACK = 'Until then keep the listener on 127.0.0.1, or in a network that you trust.';
 const NO_LIMIT = 'Take the key out: the uplink then sends as fast as its target acknowledges.';
 const UNPACED = 'Each commit is written at once; the status counts the bytes.';
 const WHOLE_RING = 'Until then the ring as a whole drops its oldest segment when it is full.';
@@ -51,17 +50,10 @@ const ROWS: readonly NotYet[] = [
   },
   {
     key: 'listener.protocol',
-    when: isOneOf('ws', 'mqtt-sn'),
+    when: isOneOf('mqtt-sn'),
     effect: 'refused',
-    remedy: 'Write "mqtt", or take the key out.',
+    remedy: 'Write "mqtt" or "ws", or take the key out.',
   },
-  {
-    key: 'listener.proxy_protocol',
-    when: isOneOf(true),
-    effect: 'refused',
-    remedy: 'Take the key out, and the proxy from before the listener.',
-  },
-  { key: 'listener.tls', effect: 'refused', remedy: LOOPBACK },
   { key: 'stream.quota', effect: 'ignored', remedy: WHOLE_RING },
   { key: 'stream.max_age', effect: 'ignored', remedy: WHOLE_RING },
   {

@@ -84,16 +84,16 @@ function withoutRefused(): string {
   const refused = /^(rate_limit|bandwidth|max_age = "30d"|active)(?= |$| =)/;
   const lines = EXAMPLE.split('\n').filter((line) => !refused.test(line));
   const text = lines.join('\n');
-  return text
-    .replace(/\[listener\.tls\][^[]*/, '')
-    .replace(/\[uplink\.kafka\][^]*$/, 'mqtt = { url = "mqtt://h", version = 5, qos = 1 }');
+  return text.replace(
+    /\[uplink\.kafka\][^]*$/,
+    'mqtt = { url = "mqtt://h", version = 5, qos = 1 }',
+  );
 }
 
 test('what this version lacks of it is refused, line by line, and nothing else is', async () => {
   const found = await errorsOf(EXAMPLE);
   expect(found.map((each) => /: error: (.*)\n/.exec(each)?.[1])).toEqual(
     [
-      'listener[0].tls',
       'uplink[0].rate_limit',
       'uplink[0].bandwidth',
       'uplink[0].max_age',
@@ -122,7 +122,15 @@ test('the rest of it means what it says', async () => {
     },
     log: { level: 'info', format: 'auto' },
     limits: { sessionExpiryMaxMs: 604_800_000 },
-    listeners: [{ listen: '0.0.0.0:8883', protocol: 'mqtt', anonymous: false }],
+    listeners: [
+      {
+        listen: '0.0.0.0:8883',
+        protocol: 'mqtt',
+        anonymous: false,
+        proxyProtocol: false,
+        tls: { cert: '…', key: '…', ca: '…', requireClientCert: false, userNameFrom: 'cn' },
+      },
+    ],
     streams: [
       {
         name: 'telemetry',

@@ -8,10 +8,7 @@ const listener = (line: string): string => `[[listener]]\nlisten = "127.0.0.1:18
 describe('what would break what the user counts on is refused', () => {
   test.each([
     ['[storage]\non_failure = "memory"', '2: error: storage.on_failure: "memory" is'],
-    [listener('protocol = "ws"'), '3: error: listener[0].protocol: "ws" is'],
     [listener('protocol = "mqtt-sn"'), '3: error: listener[0].protocol: "mqtt-sn" is'],
-    [listener('proxy_protocol = true'), '3: error: listener[0].proxy_protocol: true is'],
-    [listener('[listener.tls]\ncert = "c"\nkey = "k"'), '3: error: listener[0].tls: is'],
     [stream('when_full = "reject"'), '4: error: stream[0].when_full: "reject" is'],
     [stream('ack = "memory"'), '4: error: stream[0].ack: "memory" is'],
     [uplink('drain = "live_first"'), '4: error: uplink[0].drain: "live_first" is'],
