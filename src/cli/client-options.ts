@@ -9,6 +9,16 @@ function propertyArguments(rest: readonly string[]): number {
 export const CLIENT_OPTIONS: Readonly<Record<string, OptionSpec>> = {
   host: { value: 'HOST', short: 'h', help: 'The broker. Default: 127.0.0.1' },
   port: { value: 'PORT', short: 'p', help: 'Default: 1883' },
+  url: {
+    value: 'URL',
+    short: 'L',
+    help: 'Such as mqtts://USER:PW@HOST/TOPIC or wss://HOST:PORT/PATH.',
+  },
+  cafile: { value: 'FILE', help: 'Speak TLS, and trust who is in this file (PEM).' },
+  cert: { value: 'FILE', help: 'Our certificate (PEM), where the broker asks for one.' },
+  key: { value: 'FILE', help: 'Its private key (PEM).' },
+  insecure: { help: 'Do not check that the certificate is for this host.' },
+  'tls-use-os-certs': { help: 'Speak TLS, and trust whom the system trusts.' },
   id: { value: 'ID', short: 'i', help: 'Client id. Default: made up.' },
   'id-prefix': { value: 'TEXT', short: 'I', help: 'Client id: the prefix and the process id.' },
   username: { value: 'NAME', short: 'u', help: 'User name.' },

@@ -2,6 +2,7 @@ import mqtt from 'mqtt';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import { CisternError } from '../base/errors.ts';
 import type { Arguments } from './arguments.ts';
+import { readEndpoint, readUrl } from './client-endpoint.ts';
 import type { PacketProperties } from './client-properties.ts';
 import { readProperties } from './client-properties.ts';
 import type { CliIo } from './io.ts';
@@ -29,15 +30,16 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const NEVER_EXPIRES = 0xffff_ffff;
 
 /** Where and as whom to connect, read from the options. Fails with USAGE. */
-export function readClientOptions(args: Arguments, io: CliIo): IClientOptions {
+export async function readClientOptions(args: Arguments, io: CliIo): Promise<IClientOptions> {
   const protocolVersion = args.choice('protocol-version', VERSIONS) ?? 4;
   const isPersistent = args.has('disable-clean-session');
   const clientId = readClientId(args, io);
   if (isPersistent && clientId === undefined) {
     throw args.usageError('-c keeps the session of a client id: give it with -i');
   }
-  const password = args.text('pw');
-  const username = args.text('username');
+  const url = readUrl(args);
+  const password = args.text('pw') ?? url?.password;
+  const username = args.text('username') ?? url?.username;
   // MQTT-3.1.2-22: below 5.0 a password needs a user name.
   if (password !== undefined && username === undefined && protocolVersion !== 5) {
     throw args.usageError('-P needs a user name, given with -u');
@@ -48,9 +50,7 @@ export function readClientOptions(args: Arguments, io: CliIo): IClientOptions {
   const will = readWill(args);
   const connect = connectProperties(args, isPersistent);
   return {
-    protocol: 'mqtt',
-    host: args.text('host') ?? '127.0.0.1',
-    port: args.number('port', { min: 1, max: 65_535 }) ?? 1883,
+    ...(await readEndpoint(args)),
     clientId: clientId ?? `cistern-${io.processId}-${Math.floor(io.clock.wallMs()).toString(36)}`,
     protocolVersion,
     protocolId: protocolVersion === 3 ? 'MQIsdp' : 'MQTT',
@@ -165,8 +165,16 @@ function connectError(cause: unknown, where: string): CisternError {
   const reason = cause === undefined ? 'the connection was closed' : describeError(cause);
   return new CisternError('BROKER_UNREACHABLE', `No broker answers at ${where}: ${reason}.`, {
     cause,
-    remedy: 'Start one with "cistern run", or name another with -h and -p.',
+    remedy: isTrustFailure(cause)
+      ? 'Name who signed its certificate with --cafile, and the host as the certificate has it.'
+      : 'Start one with "cistern run", or name another with -h and -p.',
   });
+}
+
+/** The broker answers, and its certificate is not one that we trust. */
+function isTrustFailure(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  return /CERT|ISSUER|SIGNATURE|ALTNAME/.test(code);
 }
 
 /** Node gives an error without a message where it tried several addresses. */

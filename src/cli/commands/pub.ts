@@ -10,6 +10,7 @@ import {
   readClientOptions,
   toPacket,
 } from '../client.ts';
+import { readUrl } from '../client-endpoint.ts';
 import { CLIENT_NOTE, CLIENT_OPTIONS } from '../client-options.ts';
 import { readProperties } from '../client-properties.ts';
 import type { Command } from '../command.ts';
@@ -63,7 +64,7 @@ async function publish(args: Arguments, io: CliIo): Promise<ExitCode> {
   const topic = readTopic(args);
   const payloads = await readPayloads(args, io);
   const publishOptions = readPublishOptions(args);
-  const client = await openClient(readClientOptions(args, io), args, io);
+  const client = await openClient(await readClientOptions(args, io), args, io);
   let reason = '';
   client.on('disconnect', ({ reasonCode = 0 }) => {
     reason = ` with reason code 0x${reasonCode.toString(16)}`;
@@ -87,7 +88,7 @@ async function publish(args: Arguments, io: CliIo): Promise<ExitCode> {
 }
 
 function readTopic(args: Arguments): string {
-  const topic = args.text('topic');
+  const topic = args.text('topic') ?? readUrl(args)?.topic;
   if (topic === undefined) throw args.usageError('-t names no topic');
   // MQTT-3.3.2-2: wildcards are for those who subscribe.
   if (topic === '' || /[+#\0]/.test(topic)) {

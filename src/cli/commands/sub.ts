@@ -11,6 +11,7 @@ import {
   readClientOptions,
   toPacket,
 } from '../client.ts';
+import { readUrl } from '../client-endpoint.ts';
 import { CLIENT_NOTE, CLIENT_OPTIONS } from '../client-options.ts';
 import { readProperties } from '../client-properties.ts';
 import type { Command } from '../command.ts';
@@ -63,7 +64,7 @@ export const subCommand: Command = {
 };
 
 async function subscribe(args: Arguments, io: CliIo): Promise<ExitCode> {
-  const filters = readFilters(args, 'topic');
+  const filters = readFilters(args, 'topic', readUrl(args)?.topic);
   const unsubscribed = readFilters(args, 'unsubscribe');
   if (filters.length === 0 && unsubscribed.length === 0) {
     throw args.usageError('-t names no topic');
@@ -72,7 +73,7 @@ async function subscribe(args: Arguments, io: CliIo): Promise<ExitCode> {
   const onMessage = createPrinter(args, io, end.with);
   const timeoutSeconds = args.number('timeout', { min: 1, max: 31_536_000 });
   io.onSignal(() => end.with(ExitCode.ok));
-  const client = await openClient(readClientOptions(args, io), args, io, (fresh) => {
+  const client = await openClient(await readClientOptions(args, io), args, io, (fresh) => {
     fresh.on('message', (topic, payload, packet) => onMessage(fresh, topic, payload, packet));
   });
   client.options.reconnectPeriod = RECONNECT_MS;
@@ -91,8 +92,8 @@ async function subscribe(args: Arguments, io: CliIo): Promise<ExitCode> {
   }
 }
 
-function readFilters(args: Arguments, option: string): readonly string[] {
-  const filters = args.texts(option);
+function readFilters(args: Arguments, option: string, also?: string): readonly string[] {
+  const filters = also === undefined ? args.texts(option) : [...args.texts(option), also];
   for (const filter of filters) {
     const problem = filterProblem(filter);
     if (problem !== undefined) {
