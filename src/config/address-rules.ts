@@ -55,14 +55,14 @@ export function reportLoops(
 }
 
 /** Whether one who connects from this machine to `there` comes to the listener. */
-function isReachedBy(listen: string, there: string): boolean {
+export function isReachedBy(listen: string, there: string): boolean {
   const [a, b] = [splitAddress(listen), splitAddress(there)];
   if (a === undefined || b === undefined || a.port !== b.port || a.port === 0) return false;
   return sameHost(a.host, b.host) || (isEveryHost(a.host) && isLoopbackHost(b.host));
 }
 
 /** Port 0 is any free one, so it is never taken. */
-function clash(one: string, other: string): boolean {
+export function clash(one: string, other: string): boolean {
   const [a, b] = [splitAddress(one), splitAddress(other)];
   if (a === undefined || b === undefined || a.port !== b.port || a.port === 0) return false;
   // `::` takes the addresses of both families, 0.0.0.0 those of IPv4 alone.

@@ -1,6 +1,6 @@
 import { type ConfLine, type ConfSource, type ConfVisitor, readConf } from './conf-lines.ts';
 import { differingDefaults, translateLimits, translateLog, translateStorage } from './general.ts';
-import { translateAuth, translateListeners } from './listeners.ts';
+import { openAddresses, translateAuth, translateListeners } from './listeners.ts';
 import type { ConfModel } from './model.ts';
 import { ModelBuilder } from './model-builder.ts';
 import { formatOrigin, type Note, NoteLog, type Origin, plainLine } from './notes.ts';
@@ -62,13 +62,14 @@ export function formatNote({ kind, at, subject, text }: Note): string {
 }
 
 function translate(model: ConfModel, notes: NoteLog): TomlTable[] {
+  const listeners = translateListeners(model, notes);
   const tables = [
     translateStorage(model, notes),
     translateLog(model, notes),
     translateLimits(model, notes),
     translateAuth(model, notes),
-    ...translateListeners(model, notes),
-    ...translateBridges(model, notes),
+    ...listeners,
+    ...translateBridges(model, openAddresses(listeners), notes),
   ];
   return tables.filter((table) => !table.isEmpty);
 }

@@ -1,4 +1,5 @@
-import { MAX_LISTENERS } from '../defaults.ts';
+import { clash } from '../address-rules.ts';
+import { DEFAULT_ADMIN_LISTEN, DEFAULT_LISTEN, MAX_LISTENERS } from '../defaults.ts';
 import { address } from '../parsers.ts';
 import type { Access, ConfListener, ConfModel, Plugin } from './model.ts';
 import { refusedYet } from './not-yet-keys.ts';
@@ -28,20 +29,33 @@ export function translateAuth({ access }: ConfModel, notes: NoteLog): TomlTable 
  * accept, is held back: it then does nothing until somebody has read why.
  */
 export function translateListeners(model: ConfModel, notes: NoteLog): TomlTable[] {
-  const taken = new Set<string>();
+  const taken: string[] = [DEFAULT_ADMIN_LISTEN];
   return model.listeners.map((listener, index) => {
     const table = new TomlTable('[[listener]]', listener.at);
     const translation = new ListenerTranslation(model, listener, table, notes);
     translation.run();
     const { listen } = table.data();
     if (typeof listen === 'string') {
-      if (taken.has(listen)) table.hold(`another listener has ${listen}.`);
-      if (!table.isHeld) taken.add(listen);
+      const before = taken.find((other) => clash(other, listen));
+      if (before !== undefined) table.hold(clashReason(before));
+      if (!table.isHeld) taken.push(listen);
     }
     if (index >= MAX_LISTENERS) table.hold(`there may be ${MAX_LISTENERS} listeners.`);
     noteHeld(table, listener.at, `listener ${listener.port}`, notes);
     return table;
   });
+}
+
+function clashReason(taken: string): string {
+  const remedy = taken === DEFAULT_ADMIN_LISTEN ? ' ([admin] listen moves it)' : '';
+  return `${taken} is taken already${remedy}.`;
+}
+
+/** Where this machine is listened on, by tables that `translateListeners` made. */
+export function openAddresses(listeners: readonly TomlTable[]): string[] {
+  const open = listeners.filter(({ isHeld }) => !isHeld).map((table) => table.data()['listen']);
+  const addresses = open.filter((listen) => typeof listen === 'string');
+  return addresses.length === 0 ? [DEFAULT_LISTEN] : addresses;
 }
 
 class ListenerTranslation {

@@ -156,10 +156,13 @@ function withRemark(text: string, from: readonly Origin[]): string {
   return from.length === 0 ? text : `${text}  # ${plainLine(from.map(formatOrigin).join(', '))}`;
 }
 
-/** TOML's basic strings have the escapes of JSON, and forbid one character more. */
+/** TOML's basic strings have the escapes of JSON, which leaves out DEL and what terminals obey. */
 function toToml(value: TomlValue): string {
   if (typeof value === 'string') {
-    return JSON.stringify(value.toWellFormed()).replaceAll('\x7f', '\\u007f');
+    return JSON.stringify(value.toWellFormed()).replaceAll(
+      /[\u007f-\u009f]/g,
+      (character) => `\\u00${character.charCodeAt(0).toString(16)}`,
+    );
   }
   if (typeof value !== 'object') return String(value);
   if (isList(value)) return `[${value.map(toToml).join(', ')}]`;

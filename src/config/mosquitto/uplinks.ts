@@ -1,3 +1,4 @@
+import { isReachedBy } from '../address-rules.ts';
 import { MAX_STREAMS, MAX_UPLINKS } from '../defaults.ts';
 import { url } from '../parsers.ts';
 import { remap } from './bridge-topic.ts';
@@ -18,23 +19,36 @@ interface Route {
 
 interface Uplink {
   readonly name: string;
+  readonly at: Origin;
+  readonly url: string;
   readonly route: Route;
   readonly table: TomlTable;
 }
 
 /**
  * The `[[stream]]`s that bridges need, then an `[[uplink]]` for each bridge, or for each way it
- * maps.
+ * maps. One that leads to `ownAddresses`, where this gateway listens, is held back.
  */
-export function translateBridges(model: ConfModel, notes: NoteLog): TomlTable[] {
+export function translateBridges(
+  model: ConfModel,
+  ownAddresses: readonly string[],
+  notes: NoteLog,
+): TomlTable[] {
   const names = new Set<string>();
   const uplinks = model.bridges.flatMap((bridge) => translateBridge(bridge, names, notes));
-  const streams = streamsFor(uplinks);
-  uplinks.forEach(({ table, name }, index) => {
+  uplinks.forEach(({ table, url: there }, index) => {
+    if (leadsTo(there, ownAddresses)) table.hold(`${there} is this gateway itself.`);
     if (index >= MAX_UPLINKS) table.hold(`there may be ${MAX_UPLINKS} uplinks.`);
-    noteHeld(table, table.origins()[0], `uplink ${name}`, notes);
   });
+  // Streams look at which uplinks are held, so all else that holds one has been said before.
+  const streams = streamsFor(uplinks);
+  for (const { table, name, at } of uplinks) noteHeld(table, at, `uplink ${name}`, notes);
   return [...streams, ...uplinks.map(({ table }) => table)];
+}
+
+function leadsTo(there: string, addresses: readonly string[]): boolean {
+  const { hostname, port } = new URL(there);
+  return addresses.some((listen) => isReachedBy(listen, `${hostname}:${port}`));
 }
 
 function translateBridge(bridge: ConfBridge, names: Set<string>, notes: NoteLog): Uplink[] {
@@ -45,10 +59,10 @@ function translateBridge(bridge: ConfBridge, names: Set<string>, notes: NoteLog)
     const name = index === 0 ? first : freeName(bridge.name, names);
     const table = new TomlTable('[[uplink]]', bridge.at);
     table.set('name', name);
-    fillUplink(table, bridge, route, { index, name, first });
+    const there = fillUplink(table, bridge, route, { index, name, first });
     if (index === 0) addDownlinks(table, bridge, notes);
     for (const reason of refusedYet({ uplink: [table.data()] })) table.hold(reason);
-    return { name, route, table };
+    return { name, at: bridge.at, url: there, route, table };
   });
 }
 
@@ -73,17 +87,18 @@ function routesOf(bridge: ConfBridge, notes: NoteLog): Route[] {
   return [...routes.values()];
 }
 
+/** Returns the URL. */
 function fillUplink(
   table: TomlTable,
   bridge: ConfBridge,
   route: Route,
   place: { readonly index: number; readonly name: string; readonly first: string },
-): void {
+): string {
   const { settings } = bridge;
   if (route.filters.length === 0) table.hold('it has no topic to send up.');
   addBackoff(table, bridge);
   const mqtt = table.child('mqtt', '[uplink.mqtt]');
-  addUrl(table, mqtt, bridge);
+  const there = addUrl(table, mqtt, bridge);
   const version = settings.text('bridge_protocol_version');
   mqtt.set('version', version?.value === 'mqttv50' ? 5 : '3.1.1', {
     from: version?.at,
@@ -115,6 +130,7 @@ function fillUplink(
   addCredentials(table, mqtt, bridge, place.first);
   addTls(mqtt, bridge);
   if (settings.text('bridge_psk')) table.hold('there is no pre-shared-key encryption.');
+  return there;
 }
 
 function addTopic(table: TomlTable, mqtt: TomlTable, { template }: Route): void {
@@ -127,7 +143,7 @@ function addTopic(table: TomlTable, mqtt: TomlTable, { template }: Route): void 
   mqtt.set('topic', template ?? '{topic}');
 }
 
-function addUrl(table: TomlTable, mqtt: TomlTable, bridge: ConfBridge): void {
+function addUrl(table: TomlTable, mqtt: TomlTable, bridge: ConfBridge): string {
   const [address] = bridge.addresses;
   const match = /^(.*?)(?::(\d+))?$/.exec(address?.value ?? '');
   // Mosquitto looks for the last colon, so an IPv6 address always has a port behind it.
@@ -136,9 +152,11 @@ function addUrl(table: TomlTable, mqtt: TomlTable, bridge: ConfBridge): void {
   const scheme = usesTls(bridge) ? 'mqtts' : 'mqtt';
   const written = `${scheme}://${bare.includes(':') ? `[${bare}]` : bare}:${port}`;
   const isUsable = /^[^\s/?#@]+$/.test(bare) && url(['mqtt', 'mqtts'])(written).ok;
-  mqtt.set('url', isUsable ? written : `${scheme}://host:1883`, { from: address?.at });
+  const there = isUsable ? written : `${scheme}://host:1883`;
+  mqtt.set('url', there, { from: address?.at });
   if (!address) table.hold('it has no address.');
   else if (!isUsable) table.hold('its address is none.');
+  return there;
 }
 
 function usesTls({ settings }: ConfBridge): boolean {

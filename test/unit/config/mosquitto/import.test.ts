@@ -170,6 +170,15 @@ describe('what would be more open than it was does not open', () => {
     expect(config.listeners).toHaveLength(1);
   });
 
+  test.each([
+    'listener 1883\nlistener 1883 10.0.0.1\nallow_anonymous true',
+    'listener 1883 127.0.0.1\nlistener 9883\nallow_anonymous true',
+  ])('two of which one has the address of the other: %j', async (text) => {
+    const { checked, attention } = await convert(text);
+    expect((await checked()).config.listeners).toHaveLength(1);
+    expect(attention.join('\n')).toContain('is taken already');
+  });
+
   test('a client without a name beside passwords is told of', async () => {
     const { attention } = await convert(
       'listener 1\ncertfile /c\nkeyfile /k\ncafile /a\nrequire_certificate true\npassword_file /p',
@@ -291,6 +300,7 @@ describe('bridges', () => {
   });
 
   test.each([
+    ['this gateway itself', 'connection a\naddress 127.0.0.1\ntopic # out'],
     ['has no address', 'connection a\ntopic # out'],
     ['its address is none', 'connection a\naddress u:p@h:1\ntopic # out'],
     ['no topic to send up', 'connection a\naddress h\ntopic x in'],
