@@ -16,6 +16,7 @@ async function start(): Promise<void> {
   process.exitCode = 1;
   const code = await cli(process.argv.slice(2), {
     stdin: process.stdin,
+    terminal: process.stdin.isTTY ? process.stdin : undefined,
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,

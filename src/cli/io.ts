@@ -1,3 +1,4 @@
+import type { SecretTerminal } from './ask-secret.ts';
 import type { Clock } from '../platform/clock.ts';
 
 /** A terminal, a pipe, or a test's list of texts. */
@@ -9,6 +10,8 @@ export interface TextOutput {
 /** What a command may touch of the process. Handed in, so that a test runs it without one. */
 export interface CliIo {
   readonly stdin: AsyncIterable<Uint8Array>;
+  /** Standard input where it is a terminal: somebody is there to be asked. */
+  readonly terminal?: SecretTerminal | undefined;
   readonly stdout: TextOutput;
   readonly stderr: TextOutput;
   readonly env: Readonly<Record<string, string | undefined>>;

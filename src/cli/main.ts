@@ -42,6 +42,13 @@ const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry
     },
   ],
   [
+    'passwd',
+    {
+      summary: 'set, change or delete a user of a password file',
+      load: async () => (await import('./commands/passwd.ts')).passwdCommand,
+    },
+  ],
+  [
     'log',
     {
       summary: 'look into the ring of a data directory: inspect, verify, dump',
@@ -65,7 +72,7 @@ const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry
 ]);
 
 /** Commands of the contract that a later version brings. */
-const LATER: ReadonlySet<string> = new Set(['wear', 'passwd', 'uplink']);
+const LATER: ReadonlySet<string> = new Set(['wear', 'uplink']);
 
 /**
  * Runs one command line, `argv` without the program's name, and resolves to the exit code: 0 done,

@@ -1,4 +1,5 @@
 import { isLoopback, splitAddress } from '../base/address.ts';
+import { STORAGE_DEFAULTS } from '../config/defaults.ts';
 import type { Config, UplinkConfig } from '../config/types.ts';
 import { describeSize } from '../config/units.ts';
 
@@ -42,12 +43,13 @@ function howToOpen({ config, listeners, isLocalOnly }: StartFacts): string[] {
   const [first] = listeners;
   if (!isLocalOnly || config.file !== undefined || first === undefined) return [];
   const port = splitAddress(first.address)?.port ?? '';
-  const listener = `[[listener]]\\nlisten = "0.0.0.0:${port}"\\nanonymous = true\\n`;
+  const { path } = config.storage;
+  const data = path === STORAGE_DEFAULTS.path ? '' : ` --data ${shellWord(path)}`;
   return [
     '',
-    'To open it to everyone on your network, stop it and run these two commands:',
-    `  printf '${listener}' > cistern.toml`,
-    `  cistern run --config cistern.toml --data ${shellWord(config.storage.path)}`,
+    'To open it to your network, to those who know a password, stop it and run these two commands:',
+    '  cistern passwd passwords me',
+    `  cistern run --listen 0.0.0.0:${port} --password-file passwords${data}`,
   ];
 }
 

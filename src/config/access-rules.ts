@@ -1,5 +1,34 @@
 import type { IssueLog } from './table-reader.ts';
-import type { Config, ListenerConfig } from './types.ts';
+import type { AuthConfig, Config, ListenerConfig } from './types.ts';
+
+/** What is wrong with one file that an `auth` table names. */
+export interface AuthRemark {
+  readonly key: 'password_file' | 'acl_file' | 'jwt.jwks_file';
+  /** Without a full stop. */
+  readonly message: string;
+  readonly remedy: string;
+}
+
+/** Reads the files and looks whether they can be used. */
+export type ExamineAuth = (auth: AuthConfig) => Promise<readonly AuthRemark[]>;
+
+/** What is wrong with password files and rules is said with the line that names them. */
+export async function reportAuthFiles(
+  { auth: shared, listeners }: Pick<Config, 'auth' | 'listeners'>,
+  { examine, passwordKey }: { readonly examine: ExamineAuth; readonly passwordKey: string },
+  issues: IssueLog,
+): Promise<void> {
+  const tables = new Map([[shared, 'auth']]);
+  listeners.forEach(({ auth }, index) => {
+    if (!tables.has(auth)) tables.set(auth, `listener[${index}].auth`);
+  });
+  for (const [auth, table] of tables) {
+    for (const { key, message, remedy } of await examine(auth)) {
+      const isShared = auth === shared && key === 'password_file';
+      issues.error(isShared ? passwordKey : `${table}.${key}`, message, remedy);
+    }
+  }
+}
 
 /** Warns where rules are about names that nothing proves, and where a door stands open unlocked. */
 export function reportAccess({ listeners }: Pick<Config, 'listeners'>, issues: IssueLog): void {

@@ -13,7 +13,7 @@ import {
   readStorage,
 } from './broker-sections.ts';
 import { readStreams, readUplinks, reportTwinClients } from './data-sections.ts';
-import { reportAccess } from './access-rules.ts';
+import { type ExamineAuth, reportAccess, reportAuthFiles } from './access-rules.ts';
 import type { ConfigIssue } from './issue.ts';
 import { formatIssue } from './issue.ts';
 import { MAX_LISTENERS, RETAINED_SHARE } from './defaults.ts';
@@ -42,6 +42,8 @@ export interface LoadOptions {
   readonly secrets?: SecretCheck;
   /** Looks at the certificates of listeners; absent: they are not looked at. */
   readonly examineTls?: ExamineTls;
+  /** Looks into password files, ACLs and JWKS; absent: they are not tried. */
+  readonly examineAuth?: ExamineAuth;
   /** Reads a whole UTF-8 file; rejects where it cannot. */
   readText(path: string): Promise<string>;
 }
@@ -65,6 +67,11 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   const config = readDocument(document, path, overrides, issues);
   if (options.secrets) await reportUnreadableSecrets(config, options.secrets, issues);
   if (options.examineTls) await reportTls(config, options.examineTls, issues);
+  if (options.examineAuth) {
+    const isOption = overrides.passwordFile !== undefined;
+    const passwordKey = isOption ? '--password-file' : 'auth.password_file';
+    await reportAuthFiles(config, { examine: options.examineAuth, passwordKey }, issues);
+  }
   const errors = issues.all('error');
   if (errors.length > 0) throw invalid(errors);
   return { config, warnings: issues.all('warning') };

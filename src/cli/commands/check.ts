@@ -1,9 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import { costOf, describeCost } from '../../config/cost.ts';
+import { examineAuth } from '../../auth/examine-auth.ts';
 import { describeConfig } from '../../config/describe.ts';
 import { formatIssue } from '../../config/issue.ts';
 import { loadConfig } from '../../config/load.ts';
 import { examineTlsFiles } from '../../platform/node/tls-files.ts';
+import { readTokenKeys } from '../../platform/node/token-keys.ts';
 import type { Command } from '../command.ts';
 import { ExitCode } from '../exit-code.ts';
 
@@ -36,6 +38,7 @@ export const checkCommand: Command = {
       readText,
       secrets: { source: { readText, env: io.env }, uplinkFile: 'error' },
       examineTls: examineTlsFiles,
+      examineAuth: (auth) => examineAuth(auth, { readText, readTokenKeys }),
     });
     io.stdout.write(describeConfig(config));
     const cost = describeCost(costOf(config)).map((line) => `# ${line}\n`);

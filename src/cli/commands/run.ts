@@ -1,11 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { createNodeEnvironment } from '../../app/node-environment.ts';
 import { startCistern, type RunningCistern } from '../../app/start.ts';
+import { examineAuth } from '../../auth/examine-auth.ts';
 import { isLoopback } from '../../base/address.ts';
 import { formatIssue } from '../../config/issue.ts';
 import { loadConfig } from '../../config/load.ts';
 import type { Config } from '../../config/types.ts';
 import { createLogger } from '../../platform/node/logger.ts';
+import { readTokenKeys } from '../../platform/node/token-keys.ts';
 import { examineTlsFiles } from '../../platform/node/tls-files.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command } from '../command.ts';
@@ -27,7 +29,10 @@ export const runCommand: Command = {
         value: 'ADDR',
         help: 'Accept MQTT at this one address. Default: 127.0.0.1:1883',
       },
-      'password-file': { value: 'FILE', help: 'Who may come in (not in this version yet).' },
+      'password-file': {
+        value: 'FILE',
+        help: 'Who may come in, and nobody else (cistern passwd makes it).',
+      },
     },
     positionals: { min: 0, max: 0 },
     notes: [
@@ -64,6 +69,7 @@ async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
     readText,
     secrets: { source: { readText, env: io.env }, uplinkFile: 'warning' },
     examineTls: examineTlsFiles,
+    examineAuth: (auth) => examineAuth(auth, { readText, readTokenKeys }),
   });
   for (const warning of warnings) io.stdout.write(`${formatIssue(warning)}\n`);
   const logger = createLogger({ ...config.log, stream: io.stderr, clock: io.clock });

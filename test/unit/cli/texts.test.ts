@@ -137,19 +137,22 @@ describe('what a start prints', () => {
         '  stream   default: #',
         '  uplink   none: messages stay in the ring',
         '',
-        'To open it to everyone on your network, stop it and run these two commands:',
-        `  printf '[[listener]]\\nlisten = "0.0.0.0:1883"\\nanonymous = true\\n' > cistern.toml`,
-        '  cistern run --config cistern.toml --data ./cistern-data',
+        'To open it to your network, to those who know a password, stop it and run these two commands:',
+        '  cistern passwd passwords me',
+        '  cistern run --listen 0.0.0.0:1883 --password-file passwords',
         '',
       ].join('\n'),
     );
   });
 
-  test('the configuration it proposes is one that loads', async () => {
+  test('what it proposes is a gateway that opens, to those with a password alone', async () => {
     const text = await start(undefined, ['127.0.0.1:1883']);
-    const source = /printf '(.*)' >/.exec(text)?.[1]?.replaceAll('\\n', '\n') ?? '';
-    const { config } = await loadConfig({ path: 'c', readText: () => Promise.resolve(source) });
-    expect(config.listeners[0]).toMatchObject({ listen: '0.0.0.0:1883', anonymous: true });
+    const [, listen, passwordFile] = /--listen (\S+) --password-file (\S+)$/m.exec(text) ?? [];
+    const { config } = await loadConfig({
+      overrides: { listen, passwordFile },
+      readText: () => Promise.reject(new Error('no file')),
+    });
+    expect(config.listeners).toMatchObject([{ listen: '0.0.0.0:1883', anonymous: false }]);
   });
 
   test('one who wrote a configuration is not told how to', async () => {

@@ -1,5 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { examineAuth } from '../../../src/auth/examine-auth.ts';
 import { describeConfig } from '../../../src/config/describe.ts';
+import { loadConfig } from '../../../src/config/load.ts';
+import { readTokenKeys } from '../../../src/platform/node/token-keys.ts';
 import { errorsOf, load } from './load-toml.ts';
 
 const OPEN = '[[listener]]\nlisten = "0.0.0.0:1883"\n';
@@ -59,4 +62,52 @@ test('check shows a listener its own files, and reads them again as they were', 
   const again = (await load(shown)).config;
   expect(again.listeners).toEqual(config.listeners);
   expect(again.auth).toEqual(config.auth);
+});
+
+describe('files that cannot be used are errors at the line that names them', () => {
+  const FILES: Record<string, string> = {
+    plain: 'ann:secret\n',
+    good: '',
+    acl: 'topic a\n',
+    badAcl: 'topics a\n',
+    jwks: '{}',
+  };
+  const readText = (path: string) =>
+    path in FILES ? Promise.resolve(FILES[path] ?? '') : Promise.reject(new Error('ENOENT'));
+
+  const examined = async (source: string, passwordFile?: string): Promise<string> => {
+    const loading = loadConfig({
+      path: 'c.toml',
+      overrides: { passwordFile },
+      readText: () => Promise.resolve(source),
+      examineAuth: (auth) => examineAuth(auth, { readText, readTokenKeys }),
+    });
+    return loading.then(
+      () => '',
+      (error: unknown) => String(error),
+    );
+  };
+
+  test('each, once', async () => {
+    const listeners = OPEN + OPEN.replace('1883', '1884') + 'auth = { password_file = "none" }\n';
+    const shared = '[auth]\npassword_file = "plain"\nacl_file = "badAcl"\njwt.jwks_file = "jwks"\n';
+    const found = (await examined(shared + listeners))
+      .split('\n')
+      .filter((l) => !l.startsWith(' '));
+    expect(found.slice(1).map((line) => line.slice(0, 90))).toEqual([
+      expect.stringContaining(
+        'c.toml:2: error: auth.password_file: the password file plain cannot',
+      ),
+      expect.stringContaining('c.toml:3: error: auth.acl_file: the ACL file badAcl cannot be used'),
+      expect.stringContaining('c.toml:4: error: auth.jwt.jwks_file: the JWKS cannot be used'),
+      expect.stringContaining('c.toml:9: error: listener[1].auth.password_file: the password file'),
+    ]);
+  });
+
+  test('of the command line too', async () => {
+    expect(await examined('', 'plain')).toContain(
+      'error: --password-file: the password file plain',
+    );
+    expect(await examined('[auth]\nacl_file = "acl"', 'good')).toBe('');
+  });
 });
