@@ -3,27 +3,28 @@ import { CisternError } from '../base/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import { CompressionPolicy } from './compression-policy.ts';
 import type { ActiveSegment, PendingBatch, SealedSegment } from './active-segment.ts';
-import { type DecodedRecord, decodeRecords, newSource } from './batch-reader.ts';
+import { type DecodedRecord, decodeRecords } from './batch-reader.ts';
 import { BatchWriter } from './batch-writer.ts';
 import { BATCH_CLOSED, PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
 import type { Partition } from './partitions.ts';
 import type { RingState } from './ring-state.ts';
-import { Segment, type SegmentDetail } from './segment.ts';
-import { encodeSegmentHeader, type PreviousEnd, type SegmentHeader } from './segment-header.ts';
-import type { AppendRequest, EventTime, RecordSource, RecordView } from './types.ts';
+import type { Segment } from './segment.ts';
+import type { PreviousEnd } from './segment-header.ts';
+import {
+  ringFull,
+  SegmentOpener,
+  SLOTS_FOR_START,
+  SLOTS_TO_CARRY,
+  SLOTS_TO_OPEN,
+} from './segment-opener.ts';
+import { carriedNumber, countSource, numberOf, type TopicAndOrigin } from './topic-numbers.ts';
+import type { AppendRequest, EventTime, RecordView } from './types.ts';
 
 /** Definitions are repeated this often, so that damage takes few names; more often where segments are small. */
 const DEFINITION_PERIOD_BYTES = 256 * 1024;
 const DEFINITION_PERIODS = 16;
 const MAX_BATCH_BYTES = 512 * 1024;
 const MAX_IDLE_WRITERS = 8;
-/** What a start needs in hand: it takes one slot and names another. */
-export const SLOTS_FOR_START = 2;
-/** What must be in hand to open a segment, so that its header leaves enough for a start. */
-export const SLOTS_TO_OPEN = SLOTS_FOR_START + 1;
-/** Carrying frees more than it takes, so it may have the last one. */
-const SLOTS_TO_CARRY = 1;
-
 /**
  * A segment with so many topics is left early, where slots are at hand: each is in memory while the
  * segment is written, and well-compressed ones would add up to hundreds of MiB.
@@ -59,14 +60,13 @@ export class Appender {
   readonly #state: RingState;
   readonly #clock: Clock;
   readonly #compression: CompressionPolicy | undefined;
-  readonly #governorTokens: () => number;
+  readonly #opener: SegmentOpener;
   readonly #maxBatchBytes: number;
   readonly #periodBytes: number;
   readonly #easyEndBytes: number;
   readonly #idle: BatchWriter[] = [];
   #open: BatchWriter | undefined;
   #active: ActiveSegment | undefined;
-  #previous: PreviousEnd;
   #stamp = 0;
   #turnTimeMs = 0;
   #turnTimeKnown = false;
@@ -76,8 +76,7 @@ export class Appender {
     this.#clock = options.state.clock;
     const { compressor, clock } = options.state;
     this.#compression = options.compress ? new CompressionPolicy(compressor, clock) : undefined;
-    this.#governorTokens = options.governorTokens;
-    this.#previous = options.previous;
+    this.#opener = new SegmentOpener(options);
     const { segmentSizeBytes } = options.state.identity;
     this.#maxBatchBytes = Math.min(MAX_BATCH_BYTES, segmentSizeBytes);
     this.#periodBytes = Math.min(DEFINITION_PERIOD_BYTES, segmentSizeBytes / DEFINITION_PERIODS);
@@ -122,7 +121,7 @@ export class Appender {
     const byteCount = attributes.length + end - start;
     const minSlots = insists ? SLOTS_FOR_START : SLOTS_TO_OPEN;
     const writer = this.#roomFor(source, byteCount, minSlots);
-    const number = source === null ? 0 : this.#numberOf(writer, source);
+    const number = source === null ? 0 : numberOf(this.#current, writer, source);
     const offset = partition.tailOffset++;
     const sequence = ++state.lastSequence;
     writer.fresh(
@@ -137,7 +136,7 @@ export class Appender {
       this.nowMs(),
       request.time,
     );
-    if (number !== 0) this.#countSource(number, sequence);
+    if (number !== 0) countSource(this.#current, number, sequence);
     this.pendingBytes += byteCount;
     state.counters.payloadBytes += byteCount;
     return sequence;
@@ -152,7 +151,7 @@ export class Appender {
     const source = sourceOf(record);
     const byteCount = record.attributes.length + record.payload.length;
     const writer = this.#roomFor(source, byteCount, SLOTS_TO_CARRY, again);
-    const number = source === null ? 0 : this.#carriedNumber(writer, source);
+    const number = source === null ? 0 : carriedNumber(this.#current, writer, source);
     writer.carry(
       this.#state.partitions.need(record.partitionId),
       record.offset,
@@ -163,7 +162,7 @@ export class Appender {
       record.payload,
       record.time,
     );
-    if (number !== 0) this.#countSource(number, record.sequence);
+    if (number !== 0) countSource(this.#current, number, record.sequence);
     this.pendingBytes += byteCount;
     this.#state.counters.carriedBytes += byteCount;
   }
@@ -216,7 +215,9 @@ export class Appender {
     const active = this.#active;
     if (writer === undefined || active === undefined) return;
     this.#open = undefined;
-    const segmentHeader = active.headerPending ? this.#encodeHeader(active, writer) : undefined;
+    const segmentHeader = active.headerPending
+      ? this.#opener.encodeHeader(active, writer)
+      : undefined;
     active.headerPending = false;
     writer.seal({
       crc32: this.#state.crc32,
@@ -282,9 +283,9 @@ export class Appender {
       if (segment.detail?.batches.length === 0) unused.push(segment);
       else this.sealedSegments.push(active);
     }
-    const { segment, previous } = first.active;
-    if (unused.includes(segment)) this.#previous = previous;
-    else this.#previous = this.#endOf(first.active, segment.endOffset, segment.lastCrc);
+    const { segment } = first.active;
+    if (unused.includes(segment)) this.#opener.forget(first.active);
+    else this.#opener.leave(first.active, segment.endOffset, segment.lastCrc);
     this.#active = undefined;
     return unused;
   }
@@ -297,7 +298,7 @@ export class Appender {
     const source = sourceOf(record);
     const byteCount = record.attributes.length + record.payload.length;
     const writer = this.#roomFor(source, byteCount, SLOTS_FOR_START, again);
-    const number = source === null ? 0 : this.#carriedNumber(writer, source);
+    const number = source === null ? 0 : carriedNumber(this.#current, writer, source);
     writer.fresh(
       this.#state.partitions.need(record.partitionId),
       record.offset,
@@ -310,7 +311,7 @@ export class Appender {
       record.time.monotonicMs,
       record.ownTime ? record.time : undefined,
     );
-    if (number !== 0) this.#countSource(number, record.sequence);
+    if (number !== 0) countSource(this.#current, number, record.sequence);
     this.pendingBytes += byteCount;
   }
 
@@ -320,7 +321,7 @@ export class Appender {
    * appended next. Its arguments stand alone: an object of them for each record would be felt.
    */
   #roomFor(
-    source: { readonly topic: string; readonly origin: string } | null,
+    source: TopicAndOrigin | null,
     byteCount: number,
     minSlots = SLOTS_FOR_START,
     again?: BatchStart,
@@ -338,9 +339,9 @@ export class Appender {
     }
     const need = byteCount + definitionBytes + PAGE_BYTES;
     for (let attempt = 0; attempt < 2; attempt++) {
-      const active = this.#active ?? this.#openSegment(minSlots);
+      this.#active ??= this.#opener.open(minSlots);
       const firstSequence = again?.sequence ?? this.#state.lastSequence + 1;
-      const writer = this.#openIn(active, need, firstSequence, again?.clock);
+      const writer = this.#openIn(this.#active, need, firstSequence, again?.clock);
       if (writer?.fits(byteCount, definitionBytes)) return writer;
       if (writer !== undefined) {
         this.#open = undefined;
@@ -416,184 +417,20 @@ export class Appender {
       trusted: this.#state.clockTrusted,
     };
   }
-
-  #openSegment(minSlots: number): ActiveSegment {
-    const state = this.#state;
-    if (state.slots.inHand < minSlots) throw ringFull();
-    const slot = state.slots.take();
-    assert(slot !== undefined, 'no slot was free after all');
-    // A number beyond the last slot names none.
-    const nextSlot = state.slots.next ?? state.slots.count;
-    const epoch = ++state.epoch;
-    const previous = this.#previous;
-    const headerLength = this.#headerLengthFor(slot, epoch, nextSlot, previous);
-    const segment = new Segment(slot, epoch, headerLength);
-    const detail: SegmentDetail = { batches: [], sources: [undefined] };
-    segment.detail = detail;
-    state.segments.push(segment);
-    const active: ActiveSegment = {
-      segment,
-      detail,
-      seed: state.seedOf(epoch),
-      headerLength,
-      partitionCount: state.partitions.all.length,
-      previous,
-      nextSlot,
-      position: headerLength,
-      headerPending: true,
-      previousCrc: previous.lastCrc,
-      summaryBytes: 64 + 40 * state.partitions.all.length,
-      definedIn: [0],
-      period: 0,
-      carriedSources: new Map(),
-      definedPartitions: state.partitions.all.length,
-      slotsInHand: state.slots.inHand,
-      abandoned: false,
-    };
-    this.#active = active;
-    return active;
-  }
-
-  // Slots may be retired and heads may grow longer numbers before the header is written, so room for
-  // that is set aside.
-  #headerLengthFor(slot: number, epoch: number, nextSlot: number, previous: PreviousEnd): number {
-    const { slots, partitions, crc32 } = this.#state;
-    const spare = Math.floor(slots.count / 8) + 16 + 2 * partitions.all.length;
-    const header = this.#headerOf(slot, epoch, nextSlot, previous, partitions.all);
-    const retiredSlots = new Array<number>(spare).fill(slots.count + 128);
-    return encodeSegmentHeader({ ...header, retiredSlots }, crc32).length;
+  get #current(): ActiveSegment {
+    assert(this.#active !== undefined, 'no segment is active');
+    return this.#active;
   }
 
   #leaveSegment(): void {
-    const active = this.#active;
-    assert(active !== undefined, 'no segment to leave');
-    this.#previous = this.#endOf(active, active.position, active.previousCrc);
+    const active = this.#current;
+    this.#opener.leave(active, active.position, active.previousCrc);
     this.sealedSegments.push(active);
     this.#active = undefined;
   }
-
-  #endOf(active: ActiveSegment, endOffset: number, lastCrc: number): PreviousEnd {
-    const { epoch } = active.segment;
-    const { lastSequence } = this.#state;
-    return { epoch, endOffset, lastSequence, lastCrc, copiedFrom: 0 };
-  }
-
-  #encodeHeader(active: ActiveSegment, writer: BatchWriter): Uint8Array {
-    const { slot, epoch } = active.segment;
-    const partitions = this.#state.partitions.all.slice(0, active.partitionCount);
-    const header = this.#headerOf(
-      slot,
-      epoch,
-      active.nextSlot,
-      active.previous,
-      partitions,
-      writer,
-    );
-    const bytes = encodeSegmentHeader(header, this.#state.crc32, active.headerLength);
-    assert(bytes.length === active.headerLength, 'a segment header outgrew its pages');
-    return bytes;
-  }
-
-  #headerOf(
-    slot: number,
-    epoch: number,
-    nextSlot: number,
-    previous: PreviousEnd,
-    partitions: readonly Partition[],
-    writer?: BatchWriter,
-  ): SegmentHeader {
-    const state = this.#state;
-    const { identity } = state;
-    return {
-      ...identity,
-      slot,
-      epoch,
-      nextSlot,
-      previous,
-      bootId: this.#clock.bootId,
-      checkpointSequence: state.checkpointSequence,
-      tailsJumped: state.tailsJumped,
-      governorTokens: this.#governorTokens(),
-      nextPartitionId: state.partitions.nextId,
-      live: state.segments
-        .filter((segment) => segment.epoch <= epoch)
-        .map((segment) => ({ slot: segment.slot, epoch: segment.epoch })),
-      retiredSlots: state.slots.retired,
-      partitions: partitions.map((partition) => ({
-        id: partition.id,
-        stream: partition.stream,
-        index: partition.index,
-        headOffset: partition.headOffset,
-        tailOffset:
-          writer?.runs.find((run) => run.partition === partition)?.firstOffset ??
-          partition.tailOffset,
-      })),
-    };
-  }
-
-  #numberOf(writer: BatchWriter, source: RecordSource): number {
-    const active = this.#active;
-    assert(active !== undefined, 'no segment is active');
-    if (source.epoch !== active.segment.epoch) {
-      source.epoch = active.segment.epoch;
-      source.number = this.#newNumber(active, source.topic, source.origin);
-    }
-    this.#defineOnce(active, writer, source.number, source.topic, source.origin);
-    return source.number;
-  }
-
-  #carriedNumber(
-    writer: BatchWriter,
-    source: { readonly topic: string; readonly origin: string },
-  ): number {
-    const active = this.#active;
-    assert(active !== undefined, 'no segment is active');
-    const key = `${source.topic}\u0000${source.origin}`;
-    let number = active.carriedSources.get(key);
-    if (number === undefined) {
-      number = this.#newNumber(active, source.topic, source.origin);
-      active.carriedSources.set(key, number);
-    }
-    this.#defineOnce(active, writer, number, source.topic, source.origin);
-    return number;
-  }
-
-  #newNumber(active: ActiveSegment, topic: string, origin: string): number {
-    const number = active.detail.sources.length;
-    active.detail.sources.push(newSource(topic, origin));
-    active.definedIn.push(-1);
-    active.summaryBytes += 24 + topic.length + origin.length;
-    return number;
-  }
-
-  #defineOnce(
-    active: ActiveSegment,
-    writer: BatchWriter,
-    number: number,
-    topic: string,
-    origin: string,
-  ): void {
-    if (active.definedIn[number] === active.period) return;
-    active.definedIn[number] = active.period;
-    writer.define(number, topic, origin);
-  }
-
-  #countSource(number: number, sequence: number): void {
-    const entry = this.#active?.detail.sources[number];
-    if (entry === undefined) return;
-    if (entry.count++ === 0) entry.firstSequence = sequence;
-    if (sequence < entry.firstSequence) entry.firstSequence = sequence;
-    if (sequence > entry.lastSequence) entry.lastSequence = sequence;
-  }
 }
 
-function sourceOf(record: RecordView): { topic: string; origin: string } | null {
+function sourceOf(record: RecordView): TopicAndOrigin | null {
   if (record.topic === '' && record.origin === '') return null;
   return { topic: record.topic, origin: record.origin };
-}
-
-function ringFull(): CisternError {
-  return new CisternError('RING_FULL', 'No slot of the ring is free.', {
-    remedy: 'Wait until a segment has been recycled.',
-  });
 }

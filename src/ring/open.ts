@@ -1,5 +1,5 @@
 import { CisternError } from '../base/errors.ts';
-import { Appender, SLOTS_FOR_START } from './appender.ts';
+import { Appender } from './appender.ts';
 import { decodeRecords, unpackBody } from './batch-reader.ts';
 import { Committer } from './commit.ts';
 import { viewOf } from './bytes.ts';
@@ -10,6 +10,7 @@ import { type Recovered, recoverRing } from './recovery.ts';
 import { RingState } from './ring-state.ts';
 import { SegmentCache } from './segment-cache.ts';
 import type { PreviousEnd } from './segment-header.ts';
+import { SLOTS_FOR_START } from './segment-opener.ts';
 import { makeSlot, SlotFiles, slotName, slotOfName } from './slot-files.ts';
 import { Slots } from './slots.ts';
 import type { RecordView, RecoveryReport, RingOptions } from './types.ts';

@@ -1,6 +1,5 @@
 import { CisternError } from '../base/errors.ts';
-import type { Compressor, Crc32 } from '../platform/compression.ts';
-import type { Logger } from '../platform/logger.ts';
+import type { Compressor } from '../platform/compression.ts';
 import {
   type BatchHeader,
   claimedEpoch,
@@ -8,7 +7,7 @@ import {
   looksLikeBatch,
 } from './batch-header.ts';
 import { type Base, findBase } from './base-segment.ts';
-import { isZero, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
+import { PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
 import { keptBytes } from './kept-bytes.ts';
 import { Partitions } from './partitions.ts';
 import {
@@ -21,21 +20,16 @@ import {
 } from './recovery-evidence.ts';
 import type { LostRange } from './ring-state.ts';
 import { Segment, type SegmentDetail, wholeRuns } from './segment.ts';
-import { decodeSegmentHeader, type PreviousEnd, type SegmentHeader } from './segment-header.ts';
-import type { SlotFiles } from './slot-files.ts';
+import type { PreviousEnd, SegmentHeader } from './segment-header.ts';
+import { SlotReader, type SlotReaderOptions } from './slot-reader.ts';
 import { decodeSummary, summaryLength } from './summary.ts';
 import { FIRST_STREAM_PARTITION_ID } from './types.ts';
 import { describe, type Walk, walkBatches } from './walk.ts';
 
 const SUMMARY_FIRST_READ_BYTES = 16_384;
 
-export interface RecoveryOptions {
-  readonly files: SlotFiles;
-  readonly slotCount: number;
-  readonly segmentSizeBytes: number;
-  readonly crc32: Crc32;
+export interface RecoveryOptions extends SlotReaderOptions {
   readonly compressor: Compressor;
-  readonly logger: Logger;
 }
 
 /** What the flash says. Nothing has been written yet. */
@@ -80,11 +74,6 @@ export type RecoveryOutcome =
   /** There was something, and no header of it can be read. */
   | { readonly kind: 'unreadable'; readonly highestEpoch: number };
 
-type FirstPage =
-  | { readonly kind: 'header'; readonly header: SegmentHeader; readonly lengthBytes: number }
-  | { readonly kind: 'zero' }
-  | { readonly kind: 'damaged' };
-
 /** Reads a ring. No damage makes it throw; only a format that is too new does. */
 export async function recoverRing(options: RecoveryOptions): Promise<RecoveryOutcome> {
   const recovery = new Recovery(options);
@@ -93,6 +82,7 @@ export async function recoverRing(options: RecoveryOptions): Promise<RecoveryOut
 
 class Recovery {
   readonly #options: RecoveryOptions;
+  readonly #slots: SlotReader;
   readonly #partitions = new Partitions();
   readonly #lost: LostRange[] = [];
   readonly #tails = new Map<number, number>();
@@ -107,10 +97,11 @@ class Recovery {
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
+    this.#slots = new SlotReader(options);
   }
 
   async run(): Promise<RecoveryOutcome> {
-    const pages = await this.#readFirstPages();
+    const pages = await this.#slots.firstPages();
     const headers: Candidate[] = [];
     const damagedSlots: number[] = [];
     pages.forEach((page, slot) => {
@@ -186,54 +177,6 @@ class Recovery {
     };
   }
 
-  async #readFirstPages(): Promise<FirstPage[]> {
-    const pages: FirstPage[] = [];
-    for (let slot = 0; slot < this.#options.slotCount; slot++) {
-      pages.push(await this.#readFirstPage(slot));
-    }
-    return pages;
-  }
-
-  async #readFirstPage(slot: number): Promise<FirstPage> {
-    const { crc32, segmentSizeBytes } = this.#options;
-    let bytes = await this.#read(slot, 0, PAGE_BYTES);
-    if (bytes === undefined) return { kind: 'damaged' };
-    let read = decodeSegmentHeader(bytes, crc32);
-    if (read.kind === 'longer' && read.lengthBytes <= segmentSizeBytes) {
-      bytes = (await this.#read(slot, 0, read.lengthBytes)) ?? bytes;
-      read = decodeSegmentHeader(bytes, crc32);
-    }
-    if (read.kind === 'valid' && read.header.slot === slot) {
-      return { kind: 'header', header: read.header, lengthBytes: read.lengthBytes };
-    }
-    return isZero(bytes) ? { kind: 'zero' } : { kind: 'damaged' };
-  }
-
-  /** Undefined where the device refuses to read there, which is one more kind of damage. */
-  async #read(slot: number, offset: number, length: number): Promise<Uint8Array | undefined> {
-    const bytes = new Uint8Array(length);
-    try {
-      await this.#options.files.read(slot, offset, bytes);
-      return bytes;
-    } catch (error) {
-      if (!(error instanceof CisternError)) throw error;
-      this.#options.logger.error('ring.read_failed', { slot, offset, error: error.message });
-      return undefined;
-    }
-  }
-
-  async #readSlot(slot: number): Promise<Uint8Array> {
-    const { segmentSizeBytes } = this.#options;
-    const whole = await this.#read(slot, 0, segmentSizeBytes);
-    if (whole !== undefined) return whole;
-    const bytes = new Uint8Array(segmentSizeBytes);
-    for (let offset = 0; offset < segmentSizeBytes; offset += PAGE_BYTES) {
-      const page = await this.#read(slot, offset, PAGE_BYTES);
-      if (page !== undefined) bytes.set(page, offset);
-    }
-    return bytes;
-  }
-
   #noteHeader(header: SegmentHeader): void {
     this.#highestEpoch = Math.max(this.#highestEpoch, header.epoch);
     this.#lastSequence = Math.max(this.#lastSequence, header.previous.lastSequence);
@@ -257,7 +200,7 @@ class Recovery {
     const found: Candidate[] = [];
     for (const slot of new Set(slots)) {
       if (slot < 0 || slot >= this.#options.slotCount) continue;
-      const bytes = await this.#readSlot(slot);
+      const bytes = await this.#slots.readSlot(slot);
       const tabled = newest?.header?.live.find((entry) => entry.slot === slot)?.epoch;
       const known = headers.find((entry) => entry.slot === slot)?.epoch;
       const best = this.#bestIn(
@@ -302,7 +245,7 @@ class Recovery {
     let highestEpoch = 0;
     let batches = 0;
     for (const slot of slots) {
-      const bytes = await this.#readSlot(slot);
+      const bytes = await this.#slots.readSlot(slot);
       for (let at = 0; at + PAGE_BYTES <= bytes.length; at += PAGE_BYTES) {
         if (!looksLikeBatch(bytes, at)) continue;
         batches++;
@@ -317,29 +260,18 @@ class Recovery {
     const walked: Found[] = [];
     const base = await findBase(candidates, {
       walk: async (candidate) => {
-        const bytes = await this.#readSlot(candidate.slot);
+        const bytes = await this.#slots.readSlot(candidate.slot);
         const found = { candidate, walk: this.#walk(bytes, candidate, bytes.length), bytes };
         walked.push(found);
         return found;
       },
-      sync: (slot) => this.#syncSlot(slot),
+      sync: (slot) => this.#slots.sync(slot),
     });
     if (base === undefined) throw unreadable();
     for (const { candidate, walk } of walked) {
       if (candidate.epoch >= base.candidate.epoch) this.#noteTorn(walk);
     }
     return base;
-  }
-
-  async #syncSlot(slot: number): Promise<boolean> {
-    try {
-      await this.#options.files.sync(slot);
-      return true;
-    } catch (error) {
-      if (!(error instanceof CisternError)) throw error;
-      this.#options.logger.error('ring.sync_failed', { slot, error: error.message });
-      return false;
-    }
   }
 
   #noteTorn(walk: Walk): void {
@@ -383,7 +315,7 @@ class Recovery {
       const summarized = await this.#loadSummary(candidate, endOffset);
       if (summarized !== undefined) return summarized;
     }
-    const bytes = await this.#readSlot(candidate.slot);
+    const bytes = await this.#slots.readSlot(candidate.slot);
     const walk = this.#walk(bytes, candidate, endOffset ?? bytes.length);
     const segment = new Segment(candidate.slot, candidate.epoch, candidate.startOffset);
     segment.endOffset = endOffset ?? walk.endOffset;
@@ -398,7 +330,7 @@ class Recovery {
     const room = segmentSizeBytes - endOffset;
     if (room < PAGE_BYTES) return undefined;
     const seed = segmentSeed(crc32, this.#salt, candidate.epoch);
-    let bytes = await this.#read(
+    let bytes = await this.#slots.read(
       candidate.slot,
       endOffset,
       Math.min(room, SUMMARY_FIRST_READ_BYTES),
@@ -406,7 +338,7 @@ class Recovery {
     if (bytes === undefined) return undefined;
     const length = summaryLength(bytes);
     if (length > bytes.length && length <= room) {
-      bytes = await this.#read(candidate.slot, endOffset, length);
+      bytes = await this.#slots.read(candidate.slot, endOffset, length);
     }
     if (bytes === undefined) return undefined;
     const decoded = decodeSummary(bytes, candidate.slot, candidate.epoch, crc32, seed);

@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts';
 import { toHex } from '../base/hex.ts';
 import { CisternError } from '../base/errors.ts';
-import { type Appender, SLOTS_TO_OPEN } from './appender.ts';
+import type { Appender } from './appender.ts';
 import type { Committer } from './commit.ts';
 import { gatheringGovernor } from './governor.ts';
 import { keptBytes } from './kept-bytes.ts';
@@ -9,6 +9,7 @@ import { openParts, type OpenedRing } from './open.ts';
 import { Reader } from './reader.ts';
 import { Recycler } from './recycler.ts';
 import type { RingState } from './ring-state.ts';
+import { SLOTS_TO_OPEN } from './segment-opener.ts';
 import {
   type AppendRequest,
   type DurabilityWaiter,
