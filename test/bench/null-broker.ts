@@ -1,5 +1,5 @@
 /**
- * A broker that does nothing but answer: no sessions, no wildcards, nothing stored. What the load
+ * A broker that does nothing but answer: no sessions, no wildcard but a `+` at the end, nothing stored. What the load
  * reaches against it is the ceiling of the load itself on this machine, so that a figure near it is
  * known to be the generator's and not the broker's. `node test/bench/null-broker.ts PORT`
  */
@@ -72,7 +72,8 @@ class Peer {
   }
 }
 
-const subscribersByTopic = new Map<string, Map<Peer, 0 | 1>>();
+/** By topic filter. */
+const subscribersByFilter = new Map<string, Map<Peer, 0 | 1>>();
 
 function control(peer: Peer, packet: ControlPacket): void {
   switch (packet.type) {
@@ -81,8 +82,8 @@ function control(peer: Peer, packet: ControlPacket): void {
       break;
     case 'subscribe':
       for (const { filter, qos } of packet.subscriptions) {
-        const subscribers = subscribersByTopic.get(filter) ?? new Map<Peer, 0 | 1>();
-        subscribersByTopic.set(filter, subscribers.set(peer, qos === 0 ? 0 : 1));
+        const subscribers = subscribersByFilter.get(filter) ?? new Map<Peer, 0 | 1>();
+        subscribersByFilter.set(filter, subscribers.set(peer, qos === 0 ? 0 : 1));
       }
       peer.control(
         encodeControl({ type: 'suback', packetId: packet.packetId, reasonCodes: [0] }, 4),
@@ -98,9 +99,12 @@ function control(peer: Peer, packet: ControlPacket): void {
 
 function publish(peer: Peer, view: PublishView): void {
   if (view.qos === 1) peer.ack(view.packetId);
-  if (subscribersByTopic.size === 0) return;
+  if (subscribersByFilter.size === 0) return;
   const topic = view.buffer.subarray(view.topicStart, view.topicEnd);
-  const subscribers = subscribersByTopic.get(Buffer.from(topic).toString());
+  const name = Buffer.from(topic).toString();
+  const subscribers =
+    subscribersByFilter.get(name) ??
+    subscribersByFilter.get(`${name.slice(0, name.lastIndexOf('/'))}/+`);
   if (subscribers === undefined) return;
   const payload = view.buffer.subarray(view.payloadStart, view.payloadEnd);
   for (const [subscriber, qos] of subscribers) {
@@ -114,7 +118,7 @@ function accept(socket: net.Socket): void {
   socket.setNoDelay(true);
   socket.on('error', () => socket.destroy());
   socket.on('close', () => {
-    for (const subscribers of subscribersByTopic.values()) subscribers.delete(peer);
+    for (const subscribers of subscribersByFilter.values()) subscribers.delete(peer);
   });
   socket.on('data', (chunk: Buffer) => {
     decoder.feed(chunk, {
@@ -123,7 +127,7 @@ function accept(socket: net.Socket): void {
       onControl: (packet) => control(peer, packet),
     });
     peer.flush();
-    for (const subscribers of subscribersByTopic.values()) {
+    for (const subscribers of subscribersByFilter.values()) {
       for (const subscriber of subscribers.keys()) subscriber.flush();
     }
   });

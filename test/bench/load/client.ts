@@ -25,13 +25,13 @@ export class Client {
   #awaited: { type: ControlPacket['type']; resolve: (packet: ControlPacket) => void } | undefined;
   #closing = false;
 
-  private constructor(port: number, onFailure: (error: Error) => void) {
+  private constructor(port: number, onFailure: (error: Error) => void, readBuffer: Uint8Array) {
     this.#socket = net.connect({
       port,
       host: '127.0.0.1',
       noDelay: true,
       onread: {
-        buffer: Buffer.alloc(READ_BUFFER_BYTES),
+        buffer: readBuffer,
         callback: (bytesRead, buffer) => {
           this.#read(buffer.subarray(0, bytesRead));
           return true;
@@ -44,13 +44,17 @@ export class Client {
     });
   }
 
-  /** Connects with a clean session; `onFailure` is told of everything that ends the connection. */
+  /**
+   * Connects with a clean session; `onFailure` is told of everything that ends the connection. What is
+   * read is used at once, so clients may share one `readBuffer`.
+   */
   static async open(
     port: number,
     clientId: string,
     onFailure: (error: Error) => void,
+    readBuffer: Uint8Array = Buffer.alloc(READ_BUFFER_BYTES),
   ): Promise<Client> {
-    const client = new Client(port, onFailure);
+    const client = new Client(port, onFailure, readBuffer);
     const connack = await client.request(
       { type: 'connect', protocolVersion: 4, clientId, cleanStart: true, keepAliveSeconds: 0 },
       'connack',
@@ -85,9 +89,10 @@ export class Client {
     this.#socket.on('drain', fn);
   }
 
+  /** At once, so that thousands of them leave no port waiting behind. */
   close(): void {
     this.#closing = true;
-    this.#socket.destroy();
+    this.#socket.resetAndDestroy();
   }
 
   #read(chunk: Uint8Array): void {

@@ -9,18 +9,21 @@ const ACK_ROOM_BYTES = 64 * 1024;
 /** Counts what arrives, sees gaps and repeats, and acknowledges QoS 1, all acks of a read in one write. */
 export class CountingSubscriber {
   arrived = 0;
-  /** Messages that did not follow the one before, by the number in their payload. */
+  /** Messages that did not follow their publisher's one before, by the numbers in their payload. */
   misordered = 0;
   readonly #client: Client;
   readonly #wheelCount: number;
   readonly #onChunk: () => void;
-  #expected = 0;
+  /** By publisher. */
+  readonly #expected: Int32Array;
   #acks = Buffer.allocUnsafe(ACK_ROOM_BYTES);
   #acksStart = 0;
   #acksEnd = 0;
 
-  constructor(client: Client, wheelCount: number, onChunk: () => void) {
+  /** `onChunk` follows each read. Publishers are numbered from 0, as their `MessageWheel` says. */
+  constructor(client: Client, wheelCount: number, publishers: number, onChunk: () => void) {
     this.#client = client;
+    this.#expected = new Int32Array(publishers);
     this.#wheelCount = wheelCount;
     this.#onChunk = onChunk;
     client.handler = {
@@ -36,8 +39,9 @@ export class CountingSubscriber {
       ((buffer[at + 1] as number) << 16) |
       ((buffer[at + 2] as number) << 8) |
       (buffer[at + 3] as number);
-    if (number !== this.#expected) this.misordered += 1;
-    this.#expected = number + 1 === this.#wheelCount ? 0 : number + 1;
+    const publisher = ((buffer[at + 4] as number) << 8) | (buffer[at + 5] as number);
+    if (number !== this.#expected[publisher]) this.misordered += 1;
+    this.#expected[publisher] = number + 1 === this.#wheelCount ? 0 : number + 1;
     this.arrived += 1;
     if (view.qos === 1) this.#acknowledge(view.packetId);
   }

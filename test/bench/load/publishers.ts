@@ -1,7 +1,7 @@
 import { encodeControl } from '../../../src/codec/control-encoder.ts';
 import { PacketType } from '../../../src/codec/control-packet.ts';
 import type { Client } from './client.ts';
-import { MessageWheel } from './message-wheel.ts';
+import type { MessageWheel } from './message-wheel.ts';
 
 /** Sends until stopped; `sent` and `finished` count messages. */
 export interface Publisher {
@@ -12,7 +12,10 @@ export interface Publisher {
   stop(): void;
 }
 
-/** QoS 1: keeps `window` messages unacknowledged, and sends as many as were acknowledged at once. */
+/**
+ * QoS 1: keeps `window` messages unacknowledged, and sends as many as were acknowledged at once.
+ * While `isHeldBack` it sends nothing; who ends that calls `resume`.
+ */
 export class WindowPublisher implements Publisher {
   sent = 0;
   finished = 0;
@@ -21,34 +24,41 @@ export class WindowPublisher implements Publisher {
   readonly #client: Client;
   readonly #wheel: MessageWheel;
   readonly #window: number;
+  readonly #isHeldBack: () => boolean;
   #running = false;
 
-  constructor(client: Client, topic: string, payloadBytes: number, window: number) {
+  constructor(
+    client: Client,
+    wheel: MessageWheel,
+    window: number,
+    isHeldBack: () => boolean = () => false,
+  ) {
     this.#client = client;
+    this.#wheel = wheel;
     this.#window = window;
-    this.#wheel = new MessageWheel(topic, 1, payloadBytes, Math.max(2000, 2 * window));
+    this.#isHeldBack = isHeldBack;
     client.handler = {
       onAck: (type, packetId) => {
         if (type !== PacketType.puback) return;
         if (packetId !== (this.finished % this.#wheel.count) + 1) this.misordered += 1;
         this.finished += 1;
       },
-      onChunkEnd: () => this.#fill(),
+      onChunkEnd: () => this.resume(),
     };
   }
 
   start(): void {
     this.#running = true;
-    this.#fill();
+    this.resume();
   }
 
   stop(): void {
     this.#running = false;
   }
 
-  #fill(): void {
+  resume(): void {
     const room = this.#window - (this.sent - this.finished);
-    if (!this.#running || room <= 0) return;
+    if (!this.#running || room <= 0 || this.#isHeldBack()) return;
     this.sent += room;
     for (const bytes of this.#wheel.take(room)) this.#client.write(bytes);
   }
@@ -71,10 +81,10 @@ export class FloodPublisher implements Publisher {
   #running = false;
   #clogged = false;
 
-  constructor(client: Client, topic: string, payloadBytes: number, window: number) {
+  constructor(client: Client, wheel: MessageWheel, window: number) {
     this.#client = client;
+    this.#wheel = wheel;
     this.#window = window;
-    this.#wheel = new MessageWheel(topic, 0, payloadBytes, 10 * MESSAGES_A_FENCE);
     client.handler = {
       onControl: (packet) => {
         if (packet.type === 'pingresp') this.finished += MESSAGES_A_FENCE;
