@@ -79,7 +79,6 @@ export class TlsLayer implements ListenerTls {
       return;
     }
     this.#handshakes.delete(name);
-    // From here on an error belongs to the stream's new owner.
     const { socket, onSecure } = handshake;
     const refusal = this.#identify(stream, socket);
     if (refusal === undefined) {
