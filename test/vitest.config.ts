@@ -7,6 +7,8 @@ export default defineConfig({
     environment: 'node',
     testTimeout: 20_000,
     hookTimeout: 20_000,
+    // Of `test.concurrent`, which is for tests that wait for a process and do little themselves.
+    maxConcurrency: 12,
     // A suite that a wrong path or a filter left empty must not look like one that passed.
     passWithNoTests: false,
     restoreMocks: true,

@@ -23,6 +23,8 @@ export interface CisternOptions {
   readonly dataDir?: string;
   /** `[storage] size`; small, because the first start fills it with zeros. */
   readonly size?: string;
+  /** `[storage] segment`. Default: the program's. */
+  readonly segment?: string;
   /** TOML after the listener, storage and admin sections: streams, uplinks, limits. */
   readonly toml?: string;
   /** More arguments for `cistern run`. */
@@ -153,6 +155,7 @@ export class Cistern {
       '[storage]',
       `path = ${JSON.stringify(this.dataDir)}`,
       `size = "${this.#options.size ?? '64MiB'}"`,
+      ...(this.#options.segment === undefined ? [] : [`segment = "${this.#options.segment}"`]),
       '[admin]',
       `listen = "127.0.0.1:${this.adminPort}"`,
       '[[listener]]',
