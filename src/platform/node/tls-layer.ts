@@ -37,7 +37,7 @@ export class TlsLayer implements ListenerTls {
     });
     this.#server.on('secureConnection', (stream: TLSSocket) => this.#secured(stream));
     this.#server.on('tlsClientError', (error: Error, stream: TLSSocket) => {
-      this.#handshakes.get(nameOf(stream))?.socket.blame(describe(error));
+      this.#handshakeOf(stream)?.socket.blame(describe(error));
       stream.destroy();
     });
   }
@@ -63,22 +63,35 @@ export class TlsLayer implements ListenerTls {
   upgrade(raw: NetSocket, socket: LayeredSocket, onSecure: (stream: TLSSocket) => void): void {
     socket.layer = 'tls';
     const name = nameOf(raw);
+    if (name === undefined) {
+      raw.destroy();
+      return;
+    }
     const handshake = { socket, onSecure };
     this.#handshakes.set(name, handshake);
-    raw.once('close', () => {
-      if (this.#handshakes.get(name) === handshake) this.#handshakes.delete(name);
-    });
+    raw.once('close', () => this.#forget(name, handshake));
     this.#server.emit('connection', raw);
   }
 
-  #secured(stream: TLSSocket): void {
+  /** Node makes the TLS stream itself and does not say of which plain one. */
+  #handshakeOf(stream: TLSSocket): Handshake | undefined {
     const name = nameOf(stream);
-    const handshake = this.#handshakes.get(name);
+    return name === undefined ? undefined : this.#handshakes.get(name);
+  }
+
+  #forget(name: string | undefined, handshake: Handshake): void {
+    if (name !== undefined && this.#handshakes.get(name) === handshake) {
+      this.#handshakes.delete(name);
+    }
+  }
+
+  #secured(stream: TLSSocket): void {
+    const handshake = this.#handshakeOf(stream);
     if (handshake === undefined) {
       stream.destroy();
       return;
     }
-    this.#handshakes.delete(name);
+    this.#forget(nameOf(stream), handshake);
     const { socket, onSecure } = handshake;
     const refusal = this.#identify(stream, socket);
     if (refusal === undefined) {
@@ -111,9 +124,13 @@ export class TlsLayer implements ListenerTls {
   }
 }
 
-/** Names a TCP connection: no two that are open have the same four ends, and the local port is ours. */
-function nameOf(stream: NetSocket): string {
-  return `${stream.remoteAddress} ${stream.remotePort} ${stream.localAddress}`;
+/**
+ * Names a TCP connection, as the kernel does: no two that are open have the same addresses and ports
+ * at both ends, and the local port is the listener's. Undefined once the peer has reset it.
+ */
+function nameOf(stream: NetSocket): string | undefined {
+  const { remoteAddress, remotePort, localAddress } = stream;
+  return remoteAddress === undefined ? undefined : `${remoteAddress} ${remotePort} ${localAddress}`;
 }
 
 function secureContext(options: TlsOptions, material: TlsMaterial): SecureContextOptions {
