@@ -28,6 +28,8 @@ import { Wills } from './wills.ts';
 
 const SWEEP_INTERVAL_MS = 1_000;
 const CURSOR_SAVE_INTERVAL_MS = 5_000;
+/** A power cut gives an absent session back no more than this of its life. */
+const LIFETIME_SAVE_INTERVAL_MS = 3_600_000;
 /** A socket that opens and says nothing is closed after this. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -144,6 +146,7 @@ export class Broker implements ConnectionHost {
     this.#wills.load();
     this.#every(SWEEP_INTERVAL_MS, () => this.#sweep());
     this.#every(CURSOR_SAVE_INTERVAL_MS, () => this.#registry.saveCursors());
+    this.#every(LIFETIME_SAVE_INTERVAL_MS, () => this.#registry.saveLifetimes());
     this.#every(SYS_INTERVAL_MS, () => this.#sys.tick());
   }
 
@@ -222,6 +225,7 @@ export class Broker implements ConnectionHost {
       connection.disconnect(ReasonCode.serverShuttingDown);
     }
     this.#registry.saveCursors();
+    this.#registry.saveLifetimes();
     this.#flushDirty();
   }
 
@@ -244,8 +248,16 @@ export class Broker implements ConnectionHost {
 
   // What connections ask.
 
+  get receiveMaximum(): number {
+    return this.#limits.receiveMaximum;
+  }
+
   nowMs(): number {
     return this.#clock.monotonicMs();
+  }
+
+  wallMs(): number {
+    return this.#clock.wallMs();
   }
 
   whenDurable(waiter: DurabilityWaiter): void {
@@ -277,7 +289,7 @@ export class Broker implements ConnectionHost {
         if (connection.isOpen) handleUnsubscribe(connection, packet, this.#context);
         return;
       case 'pingreq':
-        connection.send({ type: 'pingresp' });
+        connection.answerPing();
         return;
       case 'disconnect':
         this.#onDisconnect(connection, packet);

@@ -5,7 +5,13 @@ import type { AckType, ControlPacket, ProtocolVersion } from '../codec/control-p
 import { PacketType } from '../codec/control-packet.ts';
 import { PacketDecoder, type PacketHandler, type PublishView } from '../codec/packet-decoder.ts';
 import { noProperties } from '../codec/properties.ts';
-import { concatProperties, encodeSubscriptionIds } from '../codec/publish-properties.ts';
+import {
+  concatProperties,
+  encodeSubscriptionIds,
+  withMessageExpiry,
+  withoutMessageExpiry,
+  withTopicAlias,
+} from '../codec/publish-properties.ts';
 import {
   ACK_BYTES,
   ACK_WITH_REASON_BYTES,
@@ -26,7 +32,11 @@ import { GatedQueue, type GatedItem } from './gated-queue.ts';
 import type { Output } from './output.ts';
 import { NO_BYTES, type Publication } from './publication.ts';
 import type { SessionLink } from './session-link.ts';
+import { OutboundAliases } from './topic-aliases.ts';
 import type { Topic } from './topics.ts';
+
+/** What stands in the place of a topic that has an alias. */
+const NO_TOPIC = Buffer.alloc(0);
 
 /** What a connection asks of the broker. It does not know the ring, nor other connections. */
 export interface ConnectionHost {
@@ -36,7 +46,10 @@ export interface ConnectionHost {
   readonly accepting: boolean;
   /** Calls `waiter.onDurable` when all that was appended so far is durable. */
   whenDurable(waiter: DurabilityWaiter): void;
+  /** QoS 1 and 2 messages that a 5.0 client may have unacknowledged. */
+  readonly receiveMaximum: number;
   nowMs(): number;
+  wallMs(): number;
   onPacket(connection: Connection, packet: ControlPacket): void;
   onPublish(connection: Connection, view: PublishView): void;
   onPubrel(connection: Connection, packetId: number): void;
@@ -86,6 +99,8 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   readonly topics = new Map<string, KnownTopic>();
   /** Most devices publish to one topic again and again. */
   lastTopic: KnownTopic | undefined;
+  /** What the client's topic aliases stand for, from 1; made with the first one. */
+  aliasedTopics: (KnownTopic | undefined)[] | undefined;
   state: ConnectionState;
   /** What the client may do, once it is open. */
   rights: Rights = UNRESTRICTED;
@@ -97,6 +112,10 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   readonly #host: ConnectionHost;
   readonly #decoder: PacketDecoder;
   readonly #acks = new GatedQueue();
+  /** Where the client takes topic aliases (5.0). */
+  #aliases: OutboundAliases | undefined;
+  /** QoS 1 and 2 messages of the client that were not acknowledged on this connection. */
+  #unacknowledged = 0;
   #waitingForCommit = false;
   #parked = false;
   #held = false;
@@ -175,14 +194,31 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     });
   }
 
+  /** Topic Alias Maximum of the client's CONNECT. */
+  takeAliases(maximum: number): void {
+    if (maximum > 0) this.#aliases = new OutboundAliases(maximum);
+  }
+
   // Packets in.
 
   onPublish(view: PublishView): void {
     const { counters } = this.#host;
     counters.packetsReceived++;
     counters.receivedPayloadBytes += view.payloadEnd - view.payloadStart;
+    if (view.qos > 0 && this.version === 5) this.#countUnacknowledged();
     this.#host.onPublish(this, view);
     if (!this.#host.accepting) this.#park();
+  }
+
+  #countUnacknowledged(): void {
+    this.#unacknowledged++;
+    if (this.#unacknowledged > this.#host.receiveMaximum) {
+      // [MQTT-3.3.4-7] binds the client, section 3.3.4 says what it gets.
+      throw new ProtocolError(
+        ReasonCode.receiveMaximumExceeded,
+        `more than ${this.#host.receiveMaximum} messages without an acknowledgement`,
+      );
+    }
   }
 
   onAck(type: AckType, packetId: number, reasonCode: number): void {
@@ -221,11 +257,21 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   ): boolean {
     const { topic } = publication;
     const { version, output } = this;
+    let { bytes } = topic;
     let { properties } = publication;
-    if (subscriptionIds.length > 0 && version === 5) {
-      properties = concatProperties(properties, encodeSubscriptionIds(subscriptionIds));
+    let alias = 0;
+    if (version === 5) {
+      if (subscriptionIds.length > 0) {
+        properties = concatProperties(properties, encodeSubscriptionIds(subscriptionIds));
+      }
+      if (publication.expiresAtMs !== 0) properties = this.#aged(properties, publication);
+      if (this.#aliases !== undefined) {
+        alias = this.#aliases.known(topic);
+        if (alias !== 0) bytes = NO_TOPIC;
+        else alias = this.#fitsWithAlias(publication, properties) ? this.#aliases.give(topic) : 0;
+        if (alias !== 0) properties = withTopicAlias(properties, alias);
+      }
     }
-    const { bytes } = topic;
     const { payloadLength } = publication;
     const size = publishSize(version, bytes.length, qos, properties.length, payloadLength);
     if (size > this.maxPacketBytes) return false;
@@ -251,6 +297,19 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     return true;
   }
 
+  /** With the seconds of life that are left, for a message that waited [MQTT-3.3.2-6]. */
+  #aged(properties: Uint8Array, { expiresAtMs }: Publication): Uint8Array {
+    const leftMs = Math.max(0, expiresAtMs - this.#host.wallMs());
+    return withMessageExpiry(withoutMessageExpiry(properties), Math.ceil(leftMs / 1000));
+  }
+
+  /** An alias is given only with a message that is sent for certain. */
+  #fitsWithAlias({ topic, payloadLength }: Publication, properties: Uint8Array): boolean {
+    const propertiesLength = properties.length + 3;
+    const size = publishSize(5, topic.bytes.length, 2, propertiesLength, payloadLength);
+    return size <= this.maxPacketBytes;
+  }
+
   sendPubrel(packetId: number): void {
     this.#writeAck(PacketType.pubrel, packetId);
   }
@@ -274,12 +333,34 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   acknowledgeWithReason(type: AckType, packetId: number, reasonCode: number): void {
     const bytes = new Uint8Array(ACK_WITH_REASON_BYTES);
     writeAckWithReason(bytes, 0, type, packetId, reasonCode);
+    if (type !== PacketType.pubrec || reasonCode >= 0x80) this.#noteAcknowledged();
     this.#defer(0, bytes);
+  }
+
+  /** At once, so that a slow device costs no connection, but not before CONNACK [MQTT-3.2.0-1]. */
+  answerPing(): void {
+    const isGreeted = this.state.kind === 'open' && this.state.session.link === this;
+    if (isGreeted) this.send({ type: 'pingresp' });
+    else this.sendAfterDurable(0, { type: 'pingresp' });
   }
 
   /** As `acknowledge`, for a whole packet. */
   sendAfterDurable(sequence: number, packet: OutgoingControl): void {
     this.#defer(sequence, this.#encode(packet));
+  }
+
+  /**
+   * The CONNACK of a client that is let in. False, and the connection is closed, where the client
+   * takes no packet as large: it says what the client must keep to, so nothing of it can be left out.
+   */
+  sendConnack(sequence: number, packet: OutgoingControl): boolean {
+    const bytes = encodeControl(packet, this.version);
+    if (bytes.length > this.maxPacketBytes) {
+      this.finish();
+      return false;
+    }
+    this.#defer(sequence, bytes);
+    return true;
   }
 
   afterDurable(sequence: number, fn: () => void): void {
@@ -416,8 +497,14 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   #writeAck(type: AckType, packetId: number): void {
     if (this.state.kind === 'closed') return;
     this.#host.counters.packetsSent++;
+    if (type === PacketType.puback || type === PacketType.pubcomp) this.#noteAcknowledged();
     const at = this.output.reserve(ACK_BYTES);
     writeAck(this.output.buffer, at, type, packetId);
+  }
+
+  /** A PUBCOMP may end a hand-shake that an earlier connection began. */
+  #noteAcknowledged(): void {
+    if (this.#unacknowledged > 0) this.#unacknowledged--;
   }
 
   #defer(gate: number, item: GatedItem): void {

@@ -13,6 +13,7 @@ import type { BrokerCounters } from './counters.ts';
 import type { BrokerLimits } from './limits.ts';
 import { NEVER_EXPIRES, type SessionRegistry } from './session-registry.ts';
 import { isSysTopic } from './sys-topics.ts';
+import { TOPIC_ALIAS_MAXIMUM } from './topic-aliases.ts';
 import type { TopicTable } from './topics.ts';
 import type { WillMessage, Wills } from './wills.ts';
 
@@ -52,8 +53,10 @@ export function handleConnect(
 ): void {
   const isV5 = packet.protocolVersion === 5;
   const assigned = packet.clientId === '' ? makeClientId(context.random) : undefined;
-  if (assigned !== undefined && !isV5 && !packet.cleanStart) {
-    // [MQTT-3.1.3-8] of 3.1.1: an empty client id is only for a clean session.
+  const mayBeEmpty = isV5 || (packet.cleanStart && packet.protocolVersion !== 3);
+  if (assigned !== undefined && !mayBeEmpty) {
+    // [MQTT-3.1.3-8] of 3.1.1: an empty client id is only for a clean session. 3.1 knows none; that it
+    // limits them to 23 characters nobody minds, Mosquitto neither.
     connection.refuseConnect(packet.protocolVersion, RETURN_IDENTIFIER_REJECTED);
     return;
   }
@@ -159,12 +162,15 @@ function accept(
   context.opened(connection);
 
   const gate = changed || will !== undefined ? context.lastSequence() : 0;
-  connection.sendAfterDurable(gate, {
+  connection.takeAliases(packet.properties.topicAliasMaximum ?? 0);
+  const isGreeted = connection.sendConnack(gate, {
     type: 'connack',
-    sessionPresent: present,
+    // 3.1 has no such flag: the byte is reserved there.
+    sessionPresent: present && packet.protocolVersion !== 3,
     reasonCode: ReasonCode.success,
     properties: connackProperties(packet, assigned, asked, expirySeconds, limits),
   });
+  if (!isGreeted) return;
   const window = Math.min(packet.properties.receiveMaximum ?? 65_535, limits.inflight);
   connection.afterDurable(0, () => {
     if (connection.isOpen && connection.session === session) {
@@ -193,6 +199,7 @@ function connackProperties(
   if (granted !== asked) properties.sessionExpirySeconds = granted;
   properties.receiveMaximum = Math.min(limits.receiveMaximum, 65_535);
   properties.maximumPacketBytes = limits.packetSizeBytes;
+  properties.topicAliasMaximum = TOPIC_ALIAS_MAXIMUM;
   return properties;
 }
 

@@ -16,6 +16,7 @@ import type { BrokerLimits } from './limits.ts';
 import { NO_BYTES, Publication } from './publication.ts';
 import type { Router } from './router.ts';
 import type { SessionRegistry } from './session-registry.ts';
+import { TOPIC_ALIAS_MAXIMUM } from './topic-aliases.ts';
 import type { TopicTable } from './topics.ts';
 
 /** Topics one connection has at hand; beyond it they are forgotten and looked up again. */
@@ -65,12 +66,16 @@ export class PublishHandler {
     if (!connection.isOpen) return;
     this.#counters.received++;
     const { qos, packetId } = view;
-    const known = this.#knownTopic(connection, view);
+    const properties = this.#properties(view);
+    const alias = properties === NO_BYTES ? 0 : this.#scan.topicAlias;
+    const known =
+      alias === 0
+        ? this.#knownTopic(connection, view)
+        : this.#aliasedTopic(connection, view, alias);
     const publication = this.#publication;
     publication.reset(known.topic, known.source);
     publication.qos = qos;
     publication.retain = view.retain;
-    const properties = this.#properties(view);
     if (publication.properties !== properties) publication.properties = properties;
     if (publication.buffer !== view.buffer) publication.buffer = view.buffer;
     publication.payloadStart = view.payloadStart;
@@ -165,15 +170,33 @@ export class PublishHandler {
     const { buffer, propertiesStart, propertiesEnd } = view;
     if (propertiesStart === propertiesEnd) return NO_BYTES;
     scanPublishProperties(buffer, propertiesStart, propertiesEnd, this.#scan);
-    if (this.#scan.topicAlias !== 0) {
-      // [MQTT-3.3.2-9]: CONNACK allowed no aliases.
-      throw new ProtocolError(ReasonCode.topicAliasInvalid, 'a topic alias that was not allowed');
-    }
     if (this.#scan.subscriptionIds > 0) {
       // [MQTT-3.3.4-6]
       throw new ProtocolError(ReasonCode.protocolError, 'a client sent a subscription identifier');
     }
     return forwardableProperties(buffer, propertiesStart, propertiesEnd);
+  }
+
+  /** A topic alias stands for a topic, or is told with one to stand for it from now on. */
+  #aliasedTopic(connection: Connection, view: PublishView, alias: number): KnownTopic {
+    if (alias > TOPIC_ALIAS_MAXIMUM) {
+      // [MQTT-3.3.2-9]
+      throw new ProtocolError(
+        ReasonCode.topicAliasInvalid,
+        `the topic alias ${alias} is above ${TOPIC_ALIAS_MAXIMUM}`,
+      );
+    }
+    connection.aliasedTopics ??= [];
+    if (view.topicStart < view.topicEnd) {
+      const known = this.#knownTopic(connection, view);
+      connection.aliasedTopics[alias] = known;
+      return known;
+    }
+    const known = connection.aliasedTopics[alias];
+    if (known === undefined) {
+      throw new ProtocolError(ReasonCode.protocolError, `the topic alias ${alias} means nothing`);
+    }
+    return known;
   }
 
   #knownTopic(connection: Connection, view: PublishView): KnownTopic {
@@ -182,6 +205,10 @@ export class PublishHandler {
     const { lastTopic } = connection;
     if (lastTopic !== undefined && sameBytes(lastTopic.topic.bytes, buffer, topicStart, topicEnd)) {
       return lastTopic;
+    }
+    if (topicStart === topicEnd) {
+      // [MQTT-4.7.3-1]; only a topic alias may stand for a topic.
+      throw new ProtocolError(ReasonCode.protocolError, 'a PUBLISH has no topic');
     }
     const name = decodeTopic(buffer, topicStart, topicEnd);
     let known = connection.topics.get(name);

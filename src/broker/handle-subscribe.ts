@@ -1,4 +1,8 @@
-import type { SubscribePacket, UnsubscribePacket } from '../codec/control-packet.ts';
+import type {
+  ProtocolVersion,
+  SubscribePacket,
+  UnsubscribePacket,
+} from '../codec/control-packet.ts';
 import { noProperties } from '../codec/properties.ts';
 import { ReasonCode } from '../codec/reason-codes.ts';
 import { isValidTopicFilter } from '../codec/topic.ts';
@@ -20,7 +24,6 @@ export interface SubscribeContext {
   lastSequence(): number;
 }
 
-/** 3.1.1 knows one refusal [MQTT-3.9.3-2]. */
 const SUBACK_FAILURE = 0x80;
 
 /** SUBSCRIBE [MQTT5 3.8.4]. */
@@ -37,7 +40,7 @@ export function handleSubscribe(
     const options: SubscriptionOptions = { ...asked, subscriptionId };
     const refusal = refusalOf(connection, filter, context);
     if (refusal !== undefined) {
-      reasonCodes.push(connection.version === 5 ? refusal : SUBACK_FAILURE);
+      reasonCodes.push(refusalCode(connection.version, refusal, options.qos));
       continue;
     }
     const isNew = context.registry.subscribe(session, filter, options);
@@ -61,6 +64,15 @@ export function handleSubscribe(
   connection.afterDurable(0, () => {
     void sendRetained(connection, session, wantRetained, context);
   });
+}
+
+/**
+ * 3.1.1 knows one refusal [MQTT-3.9.3-2], 3.1 none: there a client takes the answer for a QoS, so it
+ * gets the one it asked for, as from Mosquitto.
+ */
+function refusalCode(version: ProtocolVersion, reasonCode: number, qos: number): number {
+  if (version === 5) return reasonCode;
+  return version === 4 ? SUBACK_FAILURE : qos;
 }
 
 /** UNSUBSCRIBE [MQTT5 3.10.4]. */

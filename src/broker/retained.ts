@@ -135,8 +135,9 @@ export class RetainedMessages {
     const messages: Publication[] = [];
     for (const entry of found) {
       const message = entry.publication ?? (await this.#fetch(entry));
-      if (message !== undefined && !isExpired(message, this.#clock.wallMs()))
-        messages.push(message);
+      if (message === undefined) continue;
+      if (isExpired(message, this.#clock.wallMs())) this.#forget(message);
+      else messages.push(message);
     }
     return messages;
   }
@@ -153,6 +154,17 @@ export class RetainedMessages {
     const publication = publicationOf(record, this.#topics).keep();
     this.#entries.set(entry.topic, { ...entry, publication });
     return publication;
+  }
+
+  /** [MQTT-3.3.2-5]: a message whose time is over is retained no longer, unless a newer one came. */
+  #forget({ topic: { name } }: Publication): void {
+    const entry = this.#entries.get(name);
+    const kept = entry?.publication;
+    if (entry === undefined || kept === undefined) return;
+    if (!isExpired(kept, this.#clock.wallMs())) return;
+    this.#bytes -= entry.bytes;
+    this.#entries.delete(name);
+    this.#state.note(stateKey('retained', name), undefined);
   }
 
   #put(entry: RetainedEntry): void {

@@ -154,8 +154,9 @@ export class Router implements DurabilityWaiter {
 
   #wantedLater({ origin, topic }: Publication, matches: readonly Match[]): boolean {
     for (const group of topic.groups) if (group.keeps) return true;
-    for (const { session, qos, noLocal } of matches) {
-      if (session.durable && qos > 0 && !(noLocal && session.clientId === origin)) return true;
+    for (const each of matches) {
+      const match = matchFor(each, origin);
+      if (match !== undefined && match.session.durable && match.qos > 0) return true;
     }
     return false;
   }
@@ -163,12 +164,12 @@ export class Router implements DurabilityWaiter {
   #deliver(publication: Publication, matches: readonly Match[]): void {
     const { qos, retain, origin, sequence } = publication;
     for (const group of publication.topic.groups) group.offer(publication);
-    for (const match of matches) {
-      const { session } = match;
+    for (const each of matches) {
+      const { session } = each;
       const { link } = session;
       if (link === undefined) continue;
-      // [MQTT-3.8.3-3]
-      if (match.noLocal && session.clientId === origin) continue;
+      const match = matchFor(each, origin);
+      if (match === undefined) continue;
       if (sequence !== 0 && sequence < match.since) continue;
       // [MQTT-3.8.4-8]: the lower of the two.
       const granted = qos < match.qos ? qos : match.qos;
@@ -187,13 +188,21 @@ export class Router implements DurabilityWaiter {
     const { origin, sequence } = publication;
     const expectedBy: ClientSession[] = [];
     for (const group of publication.topic.groups) group.expect(sequence);
-    for (const { session, qos, noLocal } of matches) {
-      const isOwn = noLocal && session.clientId === origin;
-      if (!session.durable || session.link === undefined || qos === 0 || isOwn) continue;
+    for (const each of matches) {
+      const { session } = each;
+      const qos = matchFor(each, origin)?.qos ?? 0;
+      if (!session.durable || session.link === undefined || qos === 0) continue;
       session.delivery.expect(sequence);
       expectedBy.push(session);
     }
     if (this.#uncommitted.length === 0) this.#ring.whenDurable(this);
     this.#uncommitted.push({ publication: publication.keep(), expectedBy });
   }
+}
+
+/** What of a session's subscriptions applies to a message from `origin`. */
+function matchFor(match: Match, origin: string): Match | undefined {
+  // The names are compared only where it makes a difference.
+  if (match.ofOwn === match || match.session.clientId !== origin) return match;
+  return match.ofOwn;
 }

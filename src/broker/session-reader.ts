@@ -89,9 +89,8 @@ export class SessionReader implements RingReader, CatchUpHandle {
     const { sequence } = record;
     const { delivery } = this.#session;
     if (this.#tally !== undefined) {
-      if (this.#isNew(sequence) && this.#match(message)) {
-        this.#tally.add(sequence, record.payload.length);
-      }
+      const counts = this.#isNew(sequence) && (this.#match(message)?.qos ?? 0) > 0;
+      if (counts) this.#tally.add(sequence, record.payload.length);
       return true;
     }
     for (const entry of delivery.unsentAt(sequence)) {

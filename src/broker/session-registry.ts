@@ -5,7 +5,7 @@ import { decodeMessageAttributes } from '../codec/stored-message.ts';
 import type { RecordView, Ring } from '../ring/types.ts';
 import { Delivery, type InFlight } from '../session/delivery.ts';
 import { Receipts } from '../session/receipts.ts';
-import { WaitingMemory } from '../session/waiting-queue.ts';
+import type { WaitingMemory } from '../session/waiting-queue.ts';
 import type { BacklogLimits } from './backlog-tally.ts';
 import type { CatchUp } from './catch-up.ts';
 import { ClientSession } from './client-session.ts';
@@ -32,6 +32,8 @@ interface StoredSubscription extends SubscriptionOptions {
 interface StoredCursor {
   readonly position: number;
   readonly beyond: readonly number[];
+  /** What was left of the session's life when this was saved, where no connection carried it. */
+  readonly leftMs?: number;
 }
 
 interface StoredHandshake {
@@ -106,7 +108,10 @@ export class SessionRegistry implements SessionJournal {
       const { expirySeconds } = value as StoredSession;
       const cursor = state.get(stateKey('cursor', clientId)) as StoredCursor | undefined;
       const session = this.#make(clientId, expirySeconds, cursor);
-      session.endsAtMs = this.#endOf(expirySeconds, clock.monotonicMs());
+      // Without a clock that can be trusted over a stop, the time that the power was on counts.
+      const now = clock.monotonicMs();
+      const leftMs = cursor?.leftMs ?? Number.POSITIVE_INFINITY;
+      session.endsAtMs = Math.min(this.#endOf(expirySeconds, now), now + leftMs);
     }
     this.#loadSubscriptions();
     this.#loadHandshakes();
@@ -190,8 +195,8 @@ export class SessionRegistry implements SessionJournal {
       this.remove(session);
       return;
     }
-    this.#saveCursor(session, false);
     session.endsAtMs = this.#endOf(session.expirySeconds, clock.monotonicMs());
+    this.#saveCursor(session, false);
   }
 
   changeExpiry(session: ClientSession, expirySeconds: number): void {
@@ -209,6 +214,13 @@ export class SessionRegistry implements SessionJournal {
   saveCursors(): void {
     for (const session of [...this.#movedCursors]) this.#saveCursor(session, false);
     this.#options.shared.saveCursors();
+  }
+
+  /** Saves how long each session that nobody carries may live yet. Called at stop, and now and then. */
+  saveLifetimes(): void {
+    for (const session of this.#sessions.values()) {
+      if (session.durable && session.link === undefined) this.#saveCursor(session, true);
+    }
   }
 
   // What sessions ask of the store.
@@ -374,8 +386,12 @@ export class SessionRegistry implements SessionJournal {
   #saveCursor(session: ClientSession, rides: boolean): void {
     this.#movedCursors.delete(session);
     if (this.#movedCursors.size === 0) this.#unsavedMoves = 0;
-    const position: StoredCursor = session.delivery.toPosition();
-    this.#options.state.put(stateKey('cursor', session.clientId), position, { rides });
+    const leftMs = session.endsAtMs - this.#options.clock.monotonicMs();
+    const stored: StoredCursor = {
+      ...session.delivery.toPosition(),
+      ...(Number.isFinite(leftMs) && { leftMs: Math.max(0, Math.round(leftMs)) }),
+    };
+    this.#options.state.put(stateKey('cursor', session.clientId), stored, { rides });
   }
 
   #endOf(expirySeconds: number, nowMs: number): number {

@@ -5,7 +5,7 @@ import type { Rights } from '../auth/types.ts';
 import type { ClientSession } from './client-session.ts';
 import type { Publication } from './publication.ts';
 import type { SharedGroup } from './shared-group.ts';
-import type { Subscription } from './subscription.ts';
+import { type Subscription, subscriptionIdsOf } from './subscription.ts';
 import type { SubscriptionTree } from './subscription-tree.ts';
 
 /** One receiver of a topic's messages: a session, with all of its matching subscriptions as one. */
@@ -13,8 +13,11 @@ export interface Match {
   readonly session: ClientSession;
   /** The highest QoS of its matching subscriptions [MQTT-3.3.4-2 allows one copy]. */
   readonly qos: 0 | 1 | 2;
-  /** True when every matching subscription asked not to hear its own messages. */
-  readonly noLocal: boolean;
+  /**
+   * What applies to the client's own messages: this very match, unless some of the subscriptions asked
+   * not to hear them [MQTT-3.8.3-3]; undefined where all did.
+   */
+  readonly ofOwn: Match | undefined;
   readonly retainAsPublished: boolean;
   readonly subscriptionIds: readonly number[];
   /** The lowest sequence that any of its matching subscriptions covers. */
@@ -140,21 +143,34 @@ export class TopicTable {
 
 /** One delivery to a session whose subscriptions overlap, with the identifiers of all of them [MQTT-3.3.4-3]. */
 export function mergeBySession(subscriptions: readonly Subscription[]): Match[] {
-  const merged = new Map<ClientSession, Match>();
+  const bySession = new Map<ClientSession, Subscription[]>();
   for (const subscription of subscriptions) {
-    const { session, options, since } = subscription;
-    const known = merged.get(session);
-    const ids = options.subscriptionId === undefined ? [] : [options.subscriptionId];
-    merged.set(session, {
-      session,
-      qos: known && known.qos > options.qos ? known.qos : options.qos,
-      noLocal: options.noLocal && (known?.noLocal ?? true),
-      retainAsPublished: options.retainAsPublished || (known?.retainAsPublished ?? false),
-      subscriptionIds: known ? [...known.subscriptionIds, ...ids] : ids,
-      since: Math.min(since, known?.since ?? Number.POSITIVE_INFINITY),
-    });
+    const there = bySession.get(subscription.session);
+    if (there === undefined) bySession.set(subscription.session, [subscription]);
+    else there.push(subscription);
   }
-  return [...merged.values()];
+  return [...bySession.values()].map((own) => mergeOwn(own));
+}
+
+function mergeOwn(subscriptions: readonly Subscription[]): Match {
+  const heard = subscriptions.filter(({ options }) => !options.noLocal);
+  const match = merge(subscriptions);
+  if (heard.length === subscriptions.length) return match;
+  return { ...match, ofOwn: heard.length === 0 ? undefined : merge(heard) };
+}
+
+function merge(subscriptions: readonly Subscription[]): Match {
+  const [first] = subscriptions as [Subscription];
+  const match = {
+    session: first.session,
+    qos: Math.max(...subscriptions.map(({ options }) => options.qos)) as 0 | 1 | 2,
+    retainAsPublished: subscriptions.some(({ options }) => options.retainAsPublished),
+    subscriptionIds: subscriptions.flatMap(({ options }) => subscriptionIdsOf(options)),
+    since: Math.min(...subscriptions.map(({ since }) => since)),
+    ofOwn: undefined as Match | undefined,
+  };
+  match.ofOwn = match;
+  return match;
 }
 
 function userProperty(properties: Uint8Array, name: string): string {

@@ -1,4 +1,5 @@
 import type { Rights } from '../auth/types.ts';
+import { parsePublishProperties } from '../codec/publish-properties.ts';
 import type { StateStore } from '../metadata/state-store.ts';
 import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
 import type { Clock } from '../platform/clock.ts';
@@ -107,6 +108,14 @@ export class Wills {
     publication.properties = will.properties;
     publication.payload = will.payload;
     publication.origin = clientId;
+    const { messageExpirySeconds } = parsePublishProperties(
+      will.properties,
+      0,
+      will.properties.length,
+    );
+    if (messageExpirySeconds !== undefined) {
+      publication.expiresAtMs = this.#clock.wallMs() + messageExpirySeconds * 1000;
+    }
     // The message first: a cut in between repeats the will instead of losing it.
     this.#router.route(publication, undefined, true);
     this.#state.delete(stateKey('will', clientId));

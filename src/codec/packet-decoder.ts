@@ -258,7 +258,9 @@ export class PacketDecoder {
     // Type 0 is forbidden (table 2-1).
     if (flags === -2) throw malformed('there is no packet type 0');
     // [MQTT-2.1.3-1] (3.1.1: [MQTT-2.2.2-1], -2); PUBREL [MQTT-3.6.1-1], SUBSCRIBE [MQTT-3.8.1-1].
-    if (flags >= 0 && flags !== (first & 15)) throw malformed('the flags of a packet are wrong');
+    // In 3.1 (sections 3.6, 3.8, 3.10) a repeat of these has the DUP flag.
+    const given = this.protocolVersion === 3 && flags === 2 ? first & 7 : first & 15;
+    if (flags >= 0 && flags !== given) throw malformed('the flags of a packet are wrong');
     // [MQTT-3.3.1-4]
     if (flags === -1 && (first & 6) === 6) throw malformed('a PUBLISH has QoS 3');
     if (!this.#allowed.has(type)) throw protocolError(`a ${this.#peer} does not send type ${type}`);

@@ -239,6 +239,16 @@ export function withMessageExpiry(properties: Uint8Array, seconds: number): Uint
   return result;
 }
 
+/** `properties` (raw, without length) with a topic alias in front; they must hold none. */
+export function withTopicAlias(properties: Uint8Array, alias: number): Uint8Array {
+  const result = new Uint8Array(3 + properties.length);
+  result[0] = TOPIC_ALIAS;
+  result[1] = alias >>> 8;
+  result[2] = alias & 0xff;
+  result.set(properties, 3);
+  return result;
+}
+
 /**
  * Subscription identifiers as raw properties, to be put beside a message's own [MQTT-3.3.4-3]; the
  * result depends on nothing else, so one may be kept per subscription.

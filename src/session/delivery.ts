@@ -134,12 +134,7 @@ export class Delivery<M> {
   }
 
   /** Puts a message in flight and gives it a packet identifier. There must be `room`. */
-  begin(
-    sequence: number,
-    qos: 1 | 2,
-    message: M | undefined,
-    claim: Claim | undefined = undefined,
-  ): InFlight<M> {
+  begin(sequence: number, qos: 1 | 2, message: M | undefined, claim?: Claim): InFlight<M> {
     assert(this.#inFlight.size < HIGHEST_PACKET_ID, 'a packet identifier is free');
     let packetId = this.#lastPacketId;
     do packetId = packetId === HIGHEST_PACKET_ID ? 1 : packetId + 1;
