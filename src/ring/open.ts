@@ -327,8 +327,9 @@ function endOfUnsealed(known: Recovered): PreviousEnd {
 
 /**
  * The first batch of the new epoch. After a mere process crash the tail may exist only in the page
- * cache, so the last batch of the unsealed segment is written again, under its own offsets and
- * sequences; the whole segment is, where it is small, and its slot is free at once.
+ * cache, and stays there alone where a sync fails, so the last batch of the unsealed segment is
+ * written again, under its own offsets and sequences; the whole segment is, where it is small, and
+ * its slot is free at once.
  */
 async function writeFirstBatch(
   parts: { readonly appender: Appender; readonly committer: Committer },

@@ -4,7 +4,7 @@ import { SimRandom } from '../support/sim-random.ts';
 import { naming, recover } from './scenario.ts';
 import { verifyState } from './verify.ts';
 import { appendWorkload } from './workload.ts';
-import { type Moment, World, worldAfterCut } from './world.ts';
+import { type Moment, World, worldAfterCut, worldAfterKill } from './world.ts';
 
 const LIVES = 25;
 const FAULTS: readonly Fault[] = ['EIO', 'ENOSPC', 'SHORT'];
@@ -70,15 +70,5 @@ async function startAgain(moment: Moment, seed: number): Promise<void> {
   await naming(`cut at ${moment.what}, mode ${mode}`, async () => {
     const world = worldAfterCut(moment, mode, seed);
     verifyState(world.start(await recover(world, moment)), moment.ledger, { withCheckpoint: true });
-  });
-}
-
-function worldAfterKill(moment: Moment): World {
-  const checkpoint = moment.checkpoint.durable;
-  return new World({
-    disk: moment.disk.copy(),
-    before: moment.ledger,
-    heads: moment.heads,
-    ...(checkpoint === undefined ? {} : { checkpoint }),
   });
 }

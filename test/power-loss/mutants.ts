@@ -11,6 +11,7 @@ export interface Mutant {
 }
 
 export const RING_SUITE = 'test/power-loss/ring.';
+export const LIVES_SUITE = 'test/power-loss/lives.';
 export const BROKER_SUITE = 'test/power-loss/broker.';
 
 export const MUTANTS: readonly Mutant[] = [
@@ -79,6 +80,13 @@ export const MUTANTS: readonly Mutant[] = [
     find: 'whole ? batches : batches.slice(-1)',
     replace: 'whole ? batches : []',
     suite: RING_SUITE,
+  },
+  {
+    name: 'copies that lost their header count as the newest segment',
+    file: 'src/ring/base-segment.ts',
+    find: 'if (header === undefined) return batches.length === 1 && batches[0]?.sound === true;',
+    replace: 'if (header === undefined) return false;',
+    suite: LIVES_SUITE,
   },
   {
     name: 'PUBACK leaves before the commit',

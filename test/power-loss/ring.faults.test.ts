@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CisternError } from '../../src/base/errors.ts';
 import type { Fault } from '../support/sim-disk.ts';
-import { checkCut, freshLife, naming } from './scenario.ts';
+import { checkCut, freshLife, naming, recover } from './scenario.ts';
+import { verifySame } from './verify.ts';
 import { appendWorkload } from './workload.ts';
-import { World, worldAfterCut } from './world.ts';
+import { World, worldAfterCut, worldAfterKill } from './world.ts';
 
 const FAULTS: readonly Fault[] = ['EIO', 'ENOSPC', 'EROFS', 'SHORT'];
 const GROUPS = 12;
@@ -82,6 +83,29 @@ describe('a worn slot', { timeout: 60_000 }, () => {
     expect(world.ledger.acked).toBe(world.ledger.entries.length);
     expect(world.ring.statistics().retiredSlots).toBe(2);
     await checkCut(world.moment('over a lap later'), 'none', 1);
+  });
+});
+
+describe('a sync that fails', { timeout: 60_000 }, () => {
+  test('in a start after kill -9 takes nothing that this start has shown', async () => {
+    const life = await freshLife({ seed: 6, groups: 120 });
+    // Only while a commit is under way is anything in the page cache alone.
+    const writing = life.moments.filter(({ what }) => what.startsWith('writeDurable'));
+    const sampled = writing.filter((_, index) => index % 4 === 3);
+    expect(sampled.length).toBeGreaterThan(15);
+    for (const moment of sampled) {
+      await naming(`killed at ${moment.what}`, async () => {
+        const world = worldAfterKill(moment);
+        world.disk.failAt(1, 'EIO');
+        const found = await recover(world, moment);
+        expect(world.logger.atLeast('error').map(({ event }) => event)).toEqual([
+          'ring.sync_failed',
+        ]);
+        const again = worldAfterCut(world.moment('after the start'), 'none', 1);
+        await again.open();
+        verifySame(found, await again.observe());
+      });
+    }
   });
 });
 

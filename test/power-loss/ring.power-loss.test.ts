@@ -5,7 +5,14 @@ import { checkCut, checkGoesOn, freshLife, naming, nextLife, recover } from './s
 import { recoverOwner } from './owner.ts';
 import { verifyRecords, verifySame, verifyState } from './verify.ts';
 import { appendWorkload } from './workload.ts';
-import { type Moment, SEGMENT_BYTES, SLOTS, World, worldAfterCut } from './world.ts';
+import {
+  type Moment,
+  SEGMENT_BYTES,
+  SLOTS,
+  World,
+  worldAfterCut,
+  worldAfterKill,
+} from './world.ts';
 
 describe('a power cut', { timeout: 60_000 }, () => {
   test('at every operation of a first start and the first records, in every mode', async () => {
@@ -101,15 +108,7 @@ describe('kill -9', { timeout: 60_000 }, () => {
     const life = await severalLaps(61);
     for (const [index, moment] of sample(life.moments, 24, 62).entries()) {
       await naming(`killed at ${moment.what}, index ${index}`, async () => {
-        const world = new World({
-          disk: moment.disk.copy(),
-          bootId: 'boot-1',
-          before: moment.ledger,
-          heads: moment.heads,
-          ...(moment.checkpoint.durable === undefined
-            ? {}
-            : { checkpoint: moment.checkpoint.durable }),
-        });
+        const world = worldAfterKill(moment);
         const found = await recover(world, moment);
         for (const mode of ['none', 'subset', 'garbage'] as const) {
           const again = new World({ bootId: 'boot-2', disk: world.disk.image().cut(mode, index) });

@@ -195,3 +195,14 @@ export function worldAfterCut(moment: Moment, mode: CutMode, seed: number): Worl
     heads: moment.heads,
   });
 }
+
+/** The next life after a `kill -9` at the moment: what was written is in the page cache, synced or not. */
+export function worldAfterKill(moment: Moment): World {
+  const checkpoint = moment.checkpoint.durable;
+  return new World({
+    disk: moment.disk.copy(),
+    before: moment.ledger,
+    heads: moment.heads,
+    ...(checkpoint === undefined ? {} : { checkpoint }),
+  });
+}
