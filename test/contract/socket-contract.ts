@@ -78,37 +78,60 @@ function portOf({ address }: Listener): number {
 
 /** What a broker relies on, whatever a listener has between TCP and MQTT. */
 export function socketContract(openWorld: () => SocketWorld | Promise<SocketWorld>): void {
-  const owners: Owner[] = [];
-  let world: SocketWorld;
-  let listener: Listener;
-  let port = 0;
+  const stage = new Stage();
+  beforeEach(async () => stage.open(await openWorld()));
+  afterEach(() => stage.close());
+  describeFlow(stage);
+  describeEnds(stage);
+}
 
-  beforeEach(async () => {
-    owners.length = 0;
-    world = await openWorld();
-    listener = await world.listen((socket) => owners.push(new Owner(socket)));
-    port = portOf(listener);
-  });
+/** One listener, and those who came to it. */
+class Stage {
+  readonly owners: Owner[] = [];
+  #world: SocketWorld | undefined;
+  #listener: Listener | undefined;
 
-  afterEach(async () => {
-    for (const { socket } of owners) socket.destroy();
-    await listener.close();
-  });
+  get world(): SocketWorld {
+    if (this.#world === undefined) throw new Error('nothing is open');
+    return this.#world;
+  }
+
+  /** `wanted`: whether the owner keeps a socket that comes. */
+  async open(world: SocketWorld, wanted = true): Promise<void> {
+    this.owners.length = 0;
+    this.#world = world;
+    this.#listener = await world.listen((socket) => {
+      this.owners.push(new Owner(socket));
+      if (!wanted) socket.destroy();
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const { socket } of this.owners) socket.destroy();
+    await this.#listener?.close();
+  }
+
+  connect(): Promise<Peer> {
+    if (this.#listener === undefined) throw new Error('nothing is open');
+    return this.world.connect(portOf(this.#listener));
+  }
 
   /** A connection over which one byte has come, so that everything in between is up. */
-  async function connected(): Promise<{ peer: Peer; owner: Owner }> {
-    const peer = await world.connect(port);
+  async connected(): Promise<{ peer: Peer; owner: Owner }> {
+    const peer = await this.connect();
     peer.send(Buffer.from('!'));
-    await waitFor('the first byte', () => owners[0]?.chunks.length === 1);
-    const [owner] = owners;
+    await waitFor('the first byte', () => this.owners[0]?.chunks.length === 1);
+    const [owner] = this.owners;
     if (owner === undefined) throw new Error('no socket');
     owner.chunks.length = 0;
     return { peer, owner };
   }
+}
 
+function describeFlow(stage: Stage): void {
   test('a peer has an address, and bytes go both ways, whole and in order', async () => {
-    const { peer, owner } = await connected();
-    expect(owner.socket.remoteAddress).toBe(world.address);
+    const { peer, owner } = await stage.connected();
+    expect(owner.socket.remoteAddress).toBe(stage.world.address);
     expect(owner.socket.remotePort).toBeGreaterThan(0);
     const data = sample(1_000_000);
     for (let at = 0; at < data.length; at += 70_001) {
@@ -122,7 +145,7 @@ export function socketContract(openWorld: () => SocketWorld | Promise<SocketWorl
   });
 
   test('each write is released once, and what is queued is counted and drains', async () => {
-    const { peer, owner } = await connected();
+    const { peer, owner } = await stage.connected();
     peer.pause();
     const chunk = sample(256 * 1024);
     let released = 0;
@@ -146,7 +169,7 @@ export function socketContract(openWorld: () => SocketWorld | Promise<SocketWorl
   });
 
   test('after pause nothing comes, not even from the same chunk; after resume nothing is missing', async () => {
-    const { peer, owner } = await connected();
+    const { peer, owner } = await stage.connected();
     owner.onChunk = () => owner.socket.pause();
     const parts = Array.from({ length: 40 }, (_, index) => Buffer.alloc(1000, index));
     for (const part of parts) peer.send(part);
@@ -161,7 +184,7 @@ export function socketContract(openWorld: () => SocketWorld | Promise<SocketWorl
   });
 
   test('a paused socket does not read on: the peer cannot fill the memory', async () => {
-    const { peer, owner } = await connected();
+    const { peer, owner } = await stage.connected();
     owner.socket.pause();
     for (let sent = 0; sent < 64; sent += 1) peer.send(sample(256 * 1024));
     await new Promise((resolve) => void setTimeout(resolve, 100));
@@ -169,9 +192,11 @@ export function socketContract(openWorld: () => SocketWorld | Promise<SocketWorl
     owner.socket.resume();
     await waitFor('all of it', () => owner.received.length === 64 * 256 * 1024);
   });
+}
 
+function describeEnds(stage: Stage): void {
   test('end sends what is queued, then closes, and the owner is told once', async () => {
-    const { peer, owner } = await connected();
+    const { peer, owner } = await stage.connected();
     const data = sample(600_000);
     owner.socket.write(data);
     owner.socket.end();
@@ -183,7 +208,7 @@ export function socketContract(openWorld: () => SocketWorld | Promise<SocketWorl
   });
 
   test('after destroy the owner is told once, and a write is released', async () => {
-    const { peer, owner } = await connected();
+    const { peer, owner } = await stage.connected();
     owner.socket.destroy();
     let released = 0;
     owner.socket.write(sample(100), () => {
@@ -197,7 +222,7 @@ export function socketContract(openWorld: () => SocketWorld | Promise<SocketWorl
   });
 
   test('the owner is told once that the peer has closed', async () => {
-    const { peer, owner } = await connected();
+    const { peer, owner } = await stage.connected();
     peer.send(sample(1000));
     peer.close();
     await waitFor('the end', () => owner.closes > 0);
@@ -207,14 +232,11 @@ export function socketContract(openWorld: () => SocketWorld | Promise<SocketWorl
   });
 
   test('a socket that is not wanted is closed before the peer has said anything', async () => {
-    await listener.close();
-    listener = await world.listen((socket) => {
-      owners.push(new Owner(socket));
-      socket.destroy();
-    });
-    port = portOf(listener);
-    const peer = await world.connect(port).catch(() => undefined);
-    await waitFor('the end', () => owners[0]?.closes === 1);
+    const { world } = stage;
+    await stage.close();
+    await stage.open(world, false);
+    const peer = await stage.connect().catch(() => undefined);
+    await waitFor('the end', () => stage.owners[0]?.closes === 1);
     if (peer !== undefined) await waitFor('the end at the peer', () => peer.isClosed);
   });
 }

@@ -128,7 +128,7 @@ class Reader {
         const remedy = `Take the passphrase off with "openssl pkey -in ${path} -out NEW", mode 0600.`;
         this.#error('key', `${path} is protected by a passphrase`, remedy);
       } else {
-        const remedy = 'Name a PEM file: it has a line "-----BEGIN PRIVATE KEY-----" or the like.';
+        const remedy = 'Name the PEM file of the key that the certificate was requested with.';
         this.#error('key', `${path} has no private key in it that can be used`, remedy);
       }
       return undefined;
