@@ -1,10 +1,10 @@
-import { copyFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { connect as connectTcp, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
-import { connectAsync, type MqttClient } from 'mqtt';
+import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { Authority, type CertificateFiles } from '../support/certificates.ts';
 import { TestProcess } from '../support/child-process.ts';
@@ -76,8 +76,8 @@ async function serialOf(port: number): Promise<string> {
   return serialNumber;
 }
 
-async function connect(url: string): Promise<MqttClient> {
-  const client = await connectAsync(url, { ca: authority.caText, reconnectPeriod: 0 });
+async function connect(url: string, more: IClientOptions = {}): Promise<MqttClient> {
+  const client = await connectAsync(url, { ca: authority.caText, reconnectPeriod: 0, ...more });
   client.on('error', () => undefined);
   undo.push(() => client.endAsync(true));
   return client;
@@ -89,6 +89,29 @@ function tcp(port: number): Socket {
   undo.push(() => socket.destroy());
   return socket;
 }
+
+test('the name in a client certificate is the user whom the rules are about', async () => {
+  const rules = join(authority.folder, 'acl');
+  writeFileSync(rules, 'user device-7\ntopic readwrite devices/7\n');
+  const port = await freePort();
+  const trust = `ca = "${authority.ca}"\nrequire_client_cert = true\nuser_name_from = "cn"`;
+  await start(
+    `[[listener]]\nlisten = "127.0.0.1:${port}"\nauth = { acl_file = "${rules}" }\n` +
+      `${tls(authority.issueServer())}\n${trust}\n`,
+  );
+  const { cert, key } = authority.issue({ subject: '/CN=device-7' });
+  const client = await connect(`mqtts://localhost:${port}`, {
+    protocolVersion: 5,
+    // What the client says of itself does not count.
+    username: 'admin',
+    cert: readFileSync(cert),
+    key: readFileSync(key),
+  });
+  await client.publishAsync('devices/7', 'x', { qos: 1 });
+  await expect(client.publishAsync('devices/8', 'x', { qos: 1 })).rejects.toMatchObject({
+    code: 0x87,
+  });
+});
 
 test('a renewed certificate is taken up, by its change or by SIGHUP, and nobody is cut off', async () => {
   const files = await servedFiles();
