@@ -62,7 +62,7 @@ export class Auth {
   authorizerFor({ auth, anonymous, tls }: ListenerConfig): Authorizer {
     const files = this.#files.get(auth);
     assert(files !== undefined, 'the files of every listener were read');
-    const requiresClientCertificate = tls?.requireClientCert === true;
-    return new ListenerAuthorizer(files, { anonymous, requiresClientCertificate }, this.#guards);
+    const certificateSuffices = tls?.requireClientCert === true && tls.userNameFrom === undefined;
+    return new ListenerAuthorizer(files, { anonymous, certificateSuffices }, this.#guards);
   }
 }

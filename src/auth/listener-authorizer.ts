@@ -19,8 +19,11 @@ import {
 /** How a listener lets clients in beside the files of its `[auth]`. */
 export interface ListenerRules {
   readonly anonymous: boolean;
-  /** Each client has shown a certificate that was verified, or it would not have got as far. */
-  readonly requiresClientCertificate: boolean;
+  /**
+   * Each client has shown a certificate that was verified, or it would not have got as far, and that
+   * is enough. Not where names are taken from certificates: then one without a name is nobody's.
+   */
+  readonly certificateSuffices: boolean;
 }
 
 /** Shared by all listeners: a guesser has one line, whichever door it knocks at. */
@@ -65,8 +68,8 @@ export class ListenerAuthorizer implements Authorizer {
     if (isChecked && (username !== undefined || password !== undefined)) {
       return this.#credentials(login).then((outcome) => this.#answer(login, outcome));
     }
-    const { anonymous, requiresClientCertificate } = this.#rules;
-    if (anonymous || requiresClientCertificate) return this.#admitted(login, undefined);
+    const { anonymous, certificateSuffices } = this.#rules;
+    if (anonymous || certificateSuffices) return this.#admitted(login, undefined);
     return this.#answer(login, { reason: 'not_authorized', detail: 'no user name' });
   }
 

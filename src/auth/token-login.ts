@@ -6,10 +6,10 @@ import type { AclAccess, AclRule } from './acl-file.ts';
 /** How far the clock of the gateway may be from the issuer's. */
 const LEEWAY_MS = 60_000;
 /**
- * 2026-11-01. A machine without a clock chip starts in 1970 or at the last shutdown. Before this
- * version was made no clock is right, and by a wrong one a token that ended long ago is still good.
+ * 2025-01-01. A machine without a clock chip starts in 1970, at the date of its image or at the last
+ * shutdown. A clock before this is surely wrong, and by it a token that ended long ago is still good.
  */
-const EARLIEST_TIME_MS = 1_793_491_200_000;
+const EARLIEST_TIME_MS = 1_735_689_600_000;
 /** A token is sent with every CONNECT, so what it may list is bounded by the packet; this bounds its cost. */
 const MAX_TOKEN_RULES = 1_000;
 

@@ -198,6 +198,13 @@ describe('who gives no password', () => {
     });
   });
 
+  test('is refused where its certificate should name it and does not', async () => {
+    const tls = { ...certificate.tls, userNameFrom: 'cn' } as const;
+    const world = await AccessWorld.open({ listener: { tls } });
+    expect(await world.login({})).toMatchObject({ reason: 'not_authorized' });
+    expect(await world.login({ username: 'ann' })).toMatchObject({ reason: 'not_authorized' });
+  });
+
   test('has, without any file, whatever name it says and is nobody', async () => {
     const world = await AccessWorld.open({ listener: { anonymous: true } });
     const admitted = await world.login({ username: 'root', password: 'x' });

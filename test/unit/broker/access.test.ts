@@ -1,4 +1,5 @@
 import { pbkdf2Sync } from 'node:crypto';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { afterEach, describe, expect, test } from 'vitest';
 import { formatPbkdf2 } from '../../../src/auth/password-file.ts';
 import type { ConnectPacket, ProtocolVersion } from '../../../src/codec/control-packet.ts';
@@ -395,5 +396,56 @@ describe('a listener without a password file', () => {
       code: 'CONFIG_INVALID',
       message: expect.stringContaining('acl cannot be used: line 1'),
     });
+  });
+});
+
+describe('a token', () => {
+  async function startWithTokens() {
+    const clock = new SimClock({ wallMs: Date.UTC(2027, 0, 1) });
+    const pair = await generateKeyPair('ES256');
+    const cistern = new SimCistern({
+      volume: new SimDisk({ clock }),
+      checkpoints: new MemoryCheckpoint(),
+      clock,
+    });
+    cistern.files['jwks'] = JSON.stringify({ keys: [await exportJWK(pair.publicKey)] });
+    await cistern.start('[auth]\njwt = { jwks_file = "jwks", acl_claim = "acl" }\n');
+    opened = cistern;
+    const token = async (seconds: number): Promise<Uint8Array> => {
+      const acl = { pub: ['dev/%c/#'], sub: ['cmd/%u'] };
+      const exp = clock.wallMs() / 1000 + seconds;
+      const jwt = new SignJWT({ sub: 'ann', acl, exp }).setProtectedHeader({ alg: 'ES256' });
+      return Buffer.from(await jwt.sign(pair.privateKey));
+    };
+    return { cistern, clock, token };
+  }
+
+  test('says what its client may do, and ends the connection when it ends itself', async () => {
+    const { cistern, token } = await startWithTokens();
+    const young = await connect(cistern, { clientId: 'd5', password: await token(600) }, 5);
+    const old = await connect(cistern, {
+      clientId: 'd4',
+      username: 'x',
+      password: await token(600),
+    });
+    young.subscribe(1, ['cmd/ann', 0], ['cmd/bob', 0]);
+    young.publish('dev/d5/up', '', { qos: 1, packetId: 1 });
+    young.publish('dev/d4/up', '', { qos: 1, packetId: 2 });
+    await cistern.settle();
+    expect(young.last('suback')).toMatchObject({ reasonCodes: [0, 0x87] });
+    expect(young.acks.map(({ reasonCode }) => reasonCode)).toEqual([0, 0x87]);
+    await cistern.settle(600_000);
+    expect([young.closed, old.closed]).toEqual([false, false]);
+    await cistern.settle(62_000);
+    expect(young.last('disconnect')).toMatchObject({ reasonCode: 0xa0 });
+    expect([young.closed, old.closed]).toEqual([true, true]);
+  });
+
+  test('that ended while the clock was wrong ends its connection when the clock is set', async () => {
+    const { cistern, clock, token } = await startWithTokens();
+    const client = await connect(cistern, { clientId: 'd', password: await token(600) }, 5);
+    clock.stepWall(3_600_000);
+    await cistern.settle(2_000);
+    expect(client.closed).toBe(true);
   });
 });
