@@ -14,7 +14,6 @@ import { promisify } from 'node:util';
 import { currentMosquitto, currentMosquittoFolder, libraryTriplet } from './current-mosquitto.ts';
 
 const execute = promisify(execFile);
-const MIRROR = 'http://deb.debian.org/debian';
 const KEYS = '/usr/share/keyrings/debian-archive-keyring.gpg';
 const work = `${currentMosquittoFolder}.partial`;
 
@@ -48,12 +47,21 @@ async function neededPackages(): Promise<string[]> {
   return [...found];
 }
 
+/** Where this machine takes Debian's packages from. */
+async function mirror(): Promise<string> {
+  const format = ['--format', '$(REPO_URI)'];
+  const { stdout } = await execute('apt-get', ['indextargets', ...format, 'Created-By: Packages']);
+  const found = stdout.split('\n').find((uri) => /\/debian\/?$/.test(uri));
+  if (found === undefined) throw new Error('apt has no mirror of Debian to fetch from.');
+  return found;
+}
+
 async function fetchAll(): Promise<void> {
   await rm(work, { recursive: true, force: true });
   for (const folder of ['state/lists/partial', 'cache/archives/partial', 'root']) {
     await mkdir(join(work, folder), { recursive: true });
   }
-  await writeFile(join(work, 'sources.list'), `deb [signed-by=${KEYS}] ${MIRROR} sid main\n`);
+  await writeFile(join(work, 'sources.list'), `deb [signed-by=${KEYS}] ${await mirror()} sid main\n`);
   await apt('apt-get', '--quiet', 'update');
   await apt('apt-get', '--quiet', 'download', ...(await neededPackages()));
   for (const name of await readdir(work)) {
