@@ -61,7 +61,10 @@ async function fetchAll(): Promise<void> {
   for (const folder of ['state/lists/partial', 'cache/archives/partial', 'root']) {
     await mkdir(join(work, folder), { recursive: true });
   }
-  await writeFile(join(work, 'sources.list'), `deb [signed-by=${KEYS}] ${await mirror()} sid main\n`);
+  await writeFile(
+    join(work, 'sources.list'),
+    `deb [signed-by=${KEYS}] ${await mirror()} sid main\n`,
+  );
   await apt('apt-get', '--quiet', 'update');
   await apt('apt-get', '--quiet', 'download', ...(await neededPackages()));
   for (const name of await readdir(work)) {
