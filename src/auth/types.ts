@@ -50,6 +50,15 @@ export interface Authorizer {
   admit(login: Login): Admission | Promise<Admission>;
 }
 
+/** Of a client that nobody has let in yet. */
+export const NO_RIGHTS: Rights = {
+  isRestricted: true,
+  generation: 0,
+  mayPublish: () => false,
+  mayRead: () => false,
+  maySubscribe: () => false,
+};
+
 export const UNRESTRICTED: Rights = {
   isRestricted: false,
   generation: 0,

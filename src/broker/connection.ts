@@ -24,7 +24,7 @@ import { ReasonCode } from '../codec/reason-codes.ts';
 import type { Socket } from '../platform/network.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { DurabilityWaiter, RecordSource } from '../ring/types.ts';
-import { type Admission, type Authorizer, type Rights, UNRESTRICTED } from '../auth/types.ts';
+import { type Admission, type Authorizer, type Rights, NO_RIGHTS } from '../auth/types.ts';
 import type { ClientIdentity } from './authorizer.ts';
 import type { ClientSession } from './client-session.ts';
 import type { BrokerCounters } from './counters.ts';
@@ -103,7 +103,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   aliasedTopics: (KnownTopic | undefined)[] | undefined;
   state: ConnectionState;
   /** What the client may do, once it is open. */
-  rights: Rights = UNRESTRICTED;
+  rights: Rights = NO_RIGHTS;
   version: ProtocolVersion = 4;
   /** Of the peer; larger packets are not sent to it [MQTT-3.1.2-24]. */
   maxPacketBytes = Number.POSITIVE_INFINITY;
@@ -189,6 +189,8 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     void pending.then((admission) => {
       this.#admitting = false;
       if (this.state.kind !== 'connecting') return;
+      // How long we took to answer says nothing of how long the client was silent.
+      this.lastPacketMs = this.#host.nowMs();
       this.#guarded(() => answer(admission));
       this.#readOn();
     });

@@ -121,6 +121,19 @@ describe('CONNECT', () => {
     expect(listener.received).toEqual([]);
   });
 
+  test('that had to wait for its answer does not count as silence', async () => {
+    const cistern = await start('');
+    for (let guess = 0; guess < 12; guess++) {
+      await connect(cistern, { ...login('ann'), password: Buffer.from(`${guess}`) });
+    }
+    const beganMs = cistern.clock.monotonicMs();
+    const client = await connect(cistern, login('ann', { keepAliveSeconds: 1 }));
+    expect(client.last('connack')).toMatchObject({ reasonCode: 0 });
+    expect(cistern.clock.monotonicMs() - beganMs).toBeGreaterThan(1_500);
+    await cistern.settle(1_000);
+    expect(client.closed).toBe(false);
+  });
+
   test('of a client that goes away while it is checked leaves nothing behind', async () => {
     const cistern = await start('');
     const client = cistern.client();
@@ -262,6 +275,21 @@ describe('SUBSCRIBE', () => {
     }
     await cistern.settle();
     expect(topicsOf(ann).toSorted()).toEqual(['ok/0', 'ok/1', 'ok/2', 'ok/kept']);
+  });
+
+  test('that is shared is asked for the filter within, and brings what its member may read', async () => {
+    const cistern = await start(ACL);
+    const ann = await connect(cistern, login('ann'), 5);
+    ann.subscribe(1, ['$share/g/ok/#', 1], ['$share/g/no/#', 1], ['$share/all/#', 1]);
+    await cistern.settle();
+    expect(ann.last('suback')).toMatchObject({ reasonCodes: [1, 0x87, 1] });
+    const bob = await connect(cistern, login('bob'));
+    bob.publish('no/1', '', { qos: 1, packetId: 1 });
+    bob.publish('ok/1', '', { qos: 1, packetId: 2 });
+    bob.publish('no/2', '', { qos: 0 });
+    bob.publish('ok/2', '', { qos: 0 });
+    await cistern.settle();
+    expect(topicsOf(ann).toSorted()).toEqual(['ok/1', 'ok/1', 'ok/2', 'ok/2']);
   });
 
   test('of an absent session brings what may be read when it is back', async () => {
