@@ -5,11 +5,10 @@ import type { Listener, Network } from '../network.ts';
 import { bindOnce } from './bind-once.ts';
 import { ListenerLayers } from './listener-layers.ts';
 import { findPortOwner } from './port-owner.ts';
-import { SharedReadBuffer } from './shared-read-buffer.ts';
-import { wrapStream } from './stream-socket.ts';
+import { sharedReads, wrapStream } from './stream-socket.ts';
 
 export function createNodeNetwork(): Network {
-  const reads = new SharedReadBuffer();
+  const reads = sharedReads();
   return {
     async tryAddress(address) {
       const { host, port } = addressToListenOn(address);
