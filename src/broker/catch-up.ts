@@ -46,9 +46,17 @@ export interface RingReader {
 /** Decoded batches kept for readers that are close behind one another. */
 const MAX_CHUNK_BYTES = 16 * 1024 * 1024;
 /** Of a record in memory beside its bytes; about. */
-const RECORD_BYTES = 250;
-/** Deliveries after which everybody else has a turn. */
+const RECORD_BYTES = 600;
+/**
+ * Deliveries after which everybody else has a turn: some for each who is served, so that a write to
+ * its socket carries more than one message, which is most of the cost; some tens of milliseconds at
+ * most.
+ */
 const DELIVERIES_A_TURN = 500;
+const DELIVERIES_A_READER = 16;
+const MAX_DELIVERIES_A_TURN = 10_000;
+/** Records passed over cost about this part of a delivery. */
+const PASSING_COST = 1 / 16;
 /** Topics for which the interested readers are remembered. */
 const MAX_TOPICS = 10_000;
 
@@ -95,6 +103,8 @@ export class CatchUp {
   #joins = 0;
   #passes = 0;
   #running = false;
+  /** Done since the last turn, in deliveries. */
+  #work = 0;
   /** The reading that may be gone on with, and the sequence that comes next in it. */
   #scan: { iterator: AsyncIterator<readonly RecordView[]>; at: number; end: number } | undefined;
 
@@ -169,12 +179,13 @@ export class CatchUp {
     // Those that come in the same turn begin together.
     await this.#turn();
     for (;;) {
+      // All who are through first: those that begin anew are then served together.
+      for (const place of this.#places.values()) {
+        if (place.ready && place.next >= place.end) this.#ended(place);
+      }
       const place = this.#furthestBehind();
       if (place === undefined) break;
-      if (place.next >= place.end) {
-        this.#ended(place);
-        continue;
-      }
+      if (place.next >= place.end) continue;
       const chunk = this.#chunkAt(place) ?? (await this.#read(place));
       await this.#serve(chunk);
     }
@@ -250,34 +261,39 @@ export class CatchUp {
   async #serve({ from, to, stamp, messages }: Chunk): Promise<void> {
     const pass = ++this.#passes;
     let lowest = Number.POSITIVE_INFINITY;
+    let riders = 0;
     for (const place of this.#places.values()) {
       const isHere = place.ready && place.joined <= stamp && from <= place.next && place.next <= to;
       if (!isHere) continue;
       place.pass = pass;
       lowest = Math.min(lowest, place.next);
+      riders++;
     }
-    let deliveries = 0;
+    const share = Math.max(DELIVERIES_A_TURN, riders * DELIVERIES_A_READER);
+    const turn = Math.min(share, MAX_DELIVERIES_A_TURN);
     for (const message of messages) {
-      const { sequence, topic } = message.record;
-      if (sequence < lowest) continue;
-      for (const place of this.#interestedIn(topic)) {
-        if (place.pass !== pass || sequence < place.next || sequence >= place.end) continue;
-        deliveries++;
-        if (!place.reader.take(message)) {
-          place.next = sequence;
-          place.ready = false;
-          place.pass = 0;
-        }
-      }
-      if (deliveries >= DELIVERIES_A_TURN) {
-        deliveries = 0;
-        await this.#turn();
-      }
+      if (message.record.sequence < lowest) continue;
+      this.#work += PASSING_COST + this.#offer(message, pass);
+      if (this.#work >= turn) await this.#turn();
     }
     for (const place of this.#places.values()) {
       if (place.pass === pass && place.next <= to) place.next = to + 1;
     }
-    await this.#turn();
+  }
+
+  /** Returns how many took it, or could not. */
+  #offer(message: RingMessage, pass: number): number {
+    const { sequence, topic } = message.record;
+    let count = 0;
+    for (const place of this.#interestedIn(topic)) {
+      if (place.pass !== pass || sequence < place.next || sequence >= place.end) continue;
+      count++;
+      if (place.reader.take(message)) continue;
+      place.next = sequence;
+      place.ready = false;
+      place.pass = 0;
+    }
+    return count;
   }
 
   #ended(place: Place): void {
@@ -326,6 +342,7 @@ export class CatchUp {
   }
 
   #turn(): Promise<void> {
+    this.#work = 0;
     return new Promise((resolve) => this.#clock.atTurnEnd(resolve));
   }
 }
