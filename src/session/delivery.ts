@@ -63,7 +63,13 @@ export class Delivery<M> {
   /** What an earlier connection left in flight, by sequence, to be found when the ring is read. */
   readonly #left = new Map<number, InFlight<M>[]>();
   #position: number;
+  /** Of what was sent or is done. */
   #highest: number;
+  /**
+   * Up to here the ring holds nothing for the session that was not sent or given up. Below `#highest`
+   * where a restart found messages done beyond others that the client never had.
+   */
+  #scanned: number;
   #lastPacketId = 0;
   /** In flight and sent on the connection of now; the others are still to be repeated. */
   #sent = 0;
@@ -76,6 +82,7 @@ export class Delivery<M> {
     this.#window = window;
     this.#position = position;
     this.#highest = position - 1;
+    this.#scanned = position - 1;
     for (const sequence of beyond) {
       this.#beyond.add(sequence);
       if (sequence > this.#highest) this.#highest = sequence;
@@ -122,6 +129,7 @@ export class Delivery<M> {
   withWindow(window: number): Delivery<M> {
     const next = new Delivery<M>(window, this.#position, [...this.#beyond]);
     next.#highest = this.#highest;
+    next.#scanned = this.#scanned;
     next.#lastPacketId = this.#lastPacketId;
     next.#ordered = this.#ordered;
     for (const [id, entry] of this.#inFlight) {
@@ -152,8 +160,8 @@ export class Delivery<M> {
     this.#inFlight.set(packetId, entry);
     this.#sent++;
     this.#expected.delete(sequence);
-    if (sequence > this.#highest) this.#highest = sequence;
-    else if (sequence > 0) this.#ordered = false;
+    if (sequence <= this.#highest && sequence > 0) this.#ordered = false;
+    this.#reached(sequence);
     return entry;
   }
 
@@ -237,7 +245,7 @@ export class Delivery<M> {
   /** The message is not sent after all (it has expired): it is as good as done. */
   skip(sequence: number): void {
     this.#expected.delete(sequence);
-    if (sequence > this.#highest) this.#highest = sequence;
+    this.#reached(sequence);
     const next = this.#nextPosition();
     if (sequence >= next) this.#beyond.add(sequence);
     this.#moveTo(next);
@@ -248,7 +256,7 @@ export class Delivery<M> {
     for (const expected of this.#expected) {
       if (expected <= sequence) this.#expected.delete(expected);
     }
-    if (sequence > this.#highest) this.#highest = sequence;
+    this.#reached(sequence);
     this.#moveTo(this.#nextPosition());
   }
 
@@ -263,8 +271,14 @@ export class Delivery<M> {
   /** The expected message will not be delivered after all. */
   forgo(sequence: number): void {
     if (!this.#expected.delete(sequence)) return;
-    if (sequence > this.#highest) this.#highest = sequence;
+    // What waits before it has not been sent yet, so this does not mean that all up to it was.
     this.#moveTo(this.#nextPosition());
+  }
+
+  /** Messages are begun, skipped and passed in the order of the ring. */
+  #reached(sequence: number): void {
+    if (sequence > this.#highest) this.#highest = sequence;
+    if (sequence > this.#scanned) this.#scanned = sequence;
   }
 
   #noteLeft(entry: InFlight<M>): void {
@@ -296,7 +310,7 @@ export class Delivery<M> {
   }
 
   #nextPosition(): number {
-    let next = this.#lowestInFlight() ?? this.#highest + 1;
+    let next = Math.min(this.#lowestInFlight() ?? Number.POSITIVE_INFINITY, this.#scanned + 1);
     for (const sequence of this.#expected) if (sequence < next) next = sequence;
     return next;
   }

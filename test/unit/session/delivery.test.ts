@@ -65,7 +65,23 @@ describe('Delivery', () => {
     const delivery = new Delivery<never>(10, 1);
     delivery.expect(3);
     delivery.forgo(3);
+    // Others before it may wait to be sent: only a scan, or the next message sent, passes it.
+    expect(delivery.position).toBe(1);
+    delivery.passed(3);
     expect(delivery.position).toBe(4);
+  });
+
+  test('what was done beyond the cursor before a restart does not carry it over what was not', () => {
+    // Before it: 5 was in its hand-shake, 6 and 7 were on their way to flash, 8 was acknowledged.
+    const delivery = new Delivery<never>(10, 5, [8]);
+    delivery.restore(3, 5, true);
+    const resumed = delivery.withWindow(10);
+    resumed.complete(3);
+    expect([6, 7, 8].map((sequence) => resumed.isDone(sequence))).toEqual([false, false, true]);
+    const six = resumed.begin(6, 2, undefined);
+    resumed.passed(8);
+    resumed.complete(six.packetId);
+    expect(resumed.position).toBe(9);
   });
 
   test('a restored hand-shake keeps its identifier, and the cursor below it', () => {
