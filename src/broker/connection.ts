@@ -88,7 +88,7 @@ export interface KnownTopic {
  * - Once `closed`, nothing is written and no packet is handled.
  * - Acks leave in the order of the packets they answer, none before what it stands for is durable.
  * - While the ring takes nothing (`parked`), the peer does not read what it was answered (`held`),
- *   or its CONNECT is being checked (`admitting`), the socket is not read.
+ *   or its CONNECT is not answered yet (`admitting`), the socket is not read.
  */
 export class Connection implements PacketHandler, SessionLink, DurabilityWaiter {
   readonly isClient = true;
@@ -183,9 +183,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
    * meanwhile.
    */
   whenAdmitted(pending: Promise<Admission>, answer: (admission: Admission) => void): void {
-    this.#admitting = true;
-    this.#decoder.stop();
-    this.socket.pause();
+    this.#readNothing();
     void pending.then((admission) => {
       this.#admitting = false;
       if (this.state.kind !== 'connecting') return;
@@ -194,6 +192,20 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
       this.#guarded(() => answer(admission));
       this.#readOn();
     });
+  }
+
+  /** CONNACK has left and the session is attached: what came behind CONNECT is read. */
+  greeted(): void {
+    if (!this.#admitting) return;
+    this.#admitting = false;
+    this.lastPacketMs = this.#host.nowMs();
+    this.#readOn();
+  }
+
+  #readNothing(): void {
+    this.#admitting = true;
+    this.#decoder.stop();
+    this.socket.pause();
   }
 
   /** Topic Alias Maximum of the client's CONNECT. */
@@ -362,6 +374,8 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
       return false;
     }
     this.#defer(sequence, bytes);
+    // [MQTT-3.2.0-1]: nothing is answered before it, so nothing is read until `greeted`.
+    if (!this.#acks.isEmpty) this.#readNothing();
     return true;
   }
 

@@ -176,6 +176,7 @@ function accept(
     if (connection.isOpen && connection.session === session) {
       if (session.subscriptions.size > 0) context.topics.rightsTaken(connection.rights);
       session.attach(connection, window);
+      connection.greeted();
     }
   });
 }
