@@ -4,7 +4,7 @@ export interface BacklogLimits {
   readonly bytes: number;
 }
 
-/** Marks kept: the oldest messages go in steps of the limit divided by this. */
+/** The oldest messages go in steps of a limit divided by this; twice as many marks are kept. */
 const MARKS = 1_024;
 
 interface Mark {
@@ -16,12 +16,11 @@ interface Mark {
 
 /**
  * Counts what waits in the ring, oldest first, and says where to begin so that no more than the
- * limits is left. Remembers one message in limit ÷ 1,024, so that a large limit costs little memory:
- * up to limits of 1,024 messages it is exact, beyond it lets up to a thousandth more go.
+ * limits is left. Remembers a place every thousandth of a limit, so that a large limit costs little
+ * memory: up to limits of 1,024 messages it is exact, beyond it lets up to a thousandth more go.
  */
 export class BacklogTally {
   readonly #limits: BacklogLimits;
-  readonly #step: number;
   #marks: Mark[] = [];
   #first = 0;
   #messages = 0;
@@ -29,13 +28,15 @@ export class BacklogTally {
 
   constructor(limits: BacklogLimits) {
     this.#limits = limits;
-    this.#step = Math.ceil(limits.messages / MARKS);
   }
 
   add(sequence: number, bytes: number): void {
-    if (this.#messages % this.#step === 0) {
-      this.#marks.push({ sequence, messages: this.#messages, bytes: this.#bytes });
-    }
+    const last = this.#marks.at(-1);
+    const isDue =
+      last === undefined ||
+      this.#messages - last.messages >= this.#limits.messages / MARKS ||
+      this.#bytes - last.bytes >= this.#limits.bytes / MARKS;
+    if (isDue) this.#marks.push({ sequence, messages: this.#messages, bytes: this.#bytes });
     this.#messages++;
     this.#bytes += bytes;
     // The mark after the first is not enough either: the first is of no use.

@@ -302,6 +302,7 @@ export class Broker implements ConnectionHost {
   onClosed(connection: Connection, error: Error | undefined): void {
     this.#connections.delete(connection);
     this.#parked.delete(connection);
+    this.#publish.forgetTopics(connection);
     if (connection.state.kind !== 'open') return;
     const { session, identity } = connection.state;
     if (this.#byClient.get(identity.clientId) === connection) {

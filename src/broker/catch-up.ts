@@ -57,8 +57,8 @@ const DELIVERIES_A_READER = 16;
 const MAX_DELIVERIES_A_TURN = 10_000;
 /** Records passed over cost about this part of a delivery. */
 const PASSING_COST = 1 / 16;
-/** Topics for which the interested readers are remembered. */
-const MAX_TOPICS = 10_000;
+/** References from topics to those interested in them that are remembered. */
+const MAX_INTERESTS = 500_000;
 
 /** A stretch of the ring without a gap: what of it may matter to readers that joined before `stamp`. */
 interface Chunk {
@@ -98,6 +98,7 @@ export class CatchUp {
   readonly #onFailure: (readers: readonly RingReader[], error: unknown) => void;
   readonly #places = new Map<RingReader, Place>();
   readonly #interested = new Map<string, Place[]>();
+  #interests = 0;
   #chunks: Chunk[] = [];
   #chunkBytes = 0;
   #joins = 0;
@@ -133,7 +134,9 @@ export class CatchUp {
     const place: Place = { reader, joined: this.#joins, next: from, end, ready: false, pass: 0 };
     this.#places.set(reader, place);
     for (const [topic, places] of this.#interested) {
-      if (this.#isFor(place, topic)) places.push(place);
+      if (!this.#isFor(place, topic)) continue;
+      places.push(place);
+      this.#interests++;
     }
     if (this.#ring.durableSequence >= end - 1) this.#makeReady(place);
     else this.#ring.whenDurable({ onDurable: () => this.#makeReady(place) });
@@ -306,8 +309,13 @@ export class CatchUp {
     else if (this.#places.size === 0) this.#forget();
   }
 
-  #forget(): void {
+  #forgetInterests(): void {
     this.#interested.clear();
+    this.#interests = 0;
+  }
+
+  #forget(): void {
+    this.#forgetInterests();
     this.#chunks = [];
     this.#chunkBytes = 0;
   }
@@ -325,9 +333,10 @@ export class CatchUp {
   #interestedIn(topic: string): readonly Place[] {
     let places = this.#interested.get(topic);
     if (places === undefined) {
-      if (this.#interested.size >= MAX_TOPICS) this.#interested.clear();
+      if (this.#interests > MAX_INTERESTS) this.#forgetInterests();
       places = [...this.#places.values()].filter((place) => this.#isFor(place, topic));
       this.#interested.set(topic, places);
+      this.#interests += 1 + places.length;
     } else if (places.length > 2 * this.#places.size) {
       places = places.filter((place) => this.#places.get(place.reader) === place);
       this.#interested.set(topic, places);

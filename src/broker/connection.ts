@@ -97,6 +97,8 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   readonly authorizer: Authorizer;
   readonly listenerAddress: string;
   readonly topics = new Map<string, KnownTopic>();
+  /** What those take. */
+  topicBytes = 0;
   /** Most devices publish to one topic again and again. */
   lastTopic: KnownTopic | undefined;
   /** What the client's topic aliases stand for, from 1; made with the first one. */
@@ -139,7 +141,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     this.state = { kind: 'connecting', sinceMs: this.lastPacketMs };
     this.socket.onData = (chunk) => this.#receive(chunk);
     this.socket.onClose = (error) => this.#closed(error);
-    this.socket.onDrain = () => this.#drained();
+    this.output.whenWritable(() => this.#readable());
   }
 
   get isOpen(): boolean {
@@ -569,8 +571,8 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     this.#host.park(this);
   }
 
-  #drained(): void {
-    this.output.drained();
+  /** The peer takes what it is sent again: it is read again, and gets what waited. */
+  #readable(): void {
     if (this.#held) {
       this.#held = false;
       this.#resumeSocket();
@@ -584,6 +586,5 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     this.state = { kind: 'closed' };
     this.output.close();
     this.#acks.clear();
-    this.topics.clear();
   }
 }

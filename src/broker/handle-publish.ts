@@ -21,6 +21,9 @@ import type { TopicTable } from './topics.ts';
 
 /** Topics one connection has at hand; beyond it they are forgotten and looked up again. */
 const MAX_KNOWN_TOPICS = 256;
+/** What they take over all connections, about; a connection then has its last one alone. */
+const MAX_KNOWN_BYTES = 32 * 1024 * 1024;
+const KNOWN_TOPIC_BYTES = 400;
 
 /**
  * PUBLISH and PUBREL from a client. The hot path: one Publication and one property scan serve all
@@ -35,6 +38,7 @@ export class PublishHandler {
   readonly #clock: Clock;
   readonly #lastSequence: () => number;
   readonly #publication: Publication;
+  #knownBytes = 0;
   readonly #scan: PublishPropertyScan = {
     topicAlias: 0,
     messageExpirySeconds: -1,
@@ -219,11 +223,26 @@ export class PublishHandler {
       const { clientId } = connection.session;
       const source = { topic: name, origin: clientId, epoch: 0, number: 0 };
       known = { topic, source, mayPublish: false, rightsGeneration: -1 };
-      if (connection.topics.size >= MAX_KNOWN_TOPICS) connection.topics.clear();
-      connection.topics.set(name, known);
+      this.#remember(connection, name, known);
     }
     connection.lastTopic = known;
     return known;
+  }
+
+  #remember(connection: Connection, name: string, known: KnownTopic): void {
+    const bytes = 2 * name.length + KNOWN_TOPIC_BYTES;
+    const isFull = this.#knownBytes + bytes > MAX_KNOWN_BYTES;
+    if (isFull || connection.topics.size >= MAX_KNOWN_TOPICS) this.forgetTopics(connection);
+    connection.topics.set(name, known);
+    connection.topicBytes += bytes;
+    this.#knownBytes += bytes;
+  }
+
+  /** What one connection has at hand. Called also when it ends. */
+  forgetTopics(connection: Connection): void {
+    connection.topics.clear();
+    this.#knownBytes -= connection.topicBytes;
+    connection.topicBytes = 0;
   }
 
   #checkTopic({ buffer, topicStart, topicEnd }: PublishView): void {

@@ -101,9 +101,13 @@ function refusalOf(
   { limits, registry }: SubscribeContext,
 ): number | undefined {
   if (!isValidTopicFilter(filter)) return ReasonCode.topicFilterInvalid;
-  if (filter.split('/').length > limits.topicLevels) return ReasonCode.topicFilterInvalid;
-  if (Buffer.byteLength(filter) > limits.topicBytes) return ReasonCode.topicFilterInvalid;
-  if (parseSharedFilter(filter) === 'invalid') return ReasonCode.topicFilterInvalid;
+  const shared = parseSharedFilter(filter);
+  if (shared === 'invalid') return ReasonCode.topicFilterInvalid;
+  const inner = shared?.filter ?? filter;
+  if (inner.split('/').length > limits.topicLevels) return ReasonCode.topicFilterInvalid;
+  const isLong = Buffer.byteLength(inner) > limits.topicBytes;
+  if (isLong || (shared?.name.length ?? 0) > limits.topicBytes)
+    return ReasonCode.topicFilterInvalid;
   if (/^\$(stream|queue|s|q)\//.test(filter)) return ReasonCode.implementationSpecificError;
   if (!maySubscribe(connection.rights, filter)) return ReasonCode.notAuthorized;
   const { subscriptions, durable } = connection.session;

@@ -47,13 +47,14 @@ export class Output {
   #used = 0;
   #queued = 0;
   #isClosed = false;
+  #onWritable: () => void = () => undefined;
 
-  /** `onDirty` is called once a turn, when the first byte is written; it must see to `flush`. */
   constructor(options: {
     readonly socket: Socket;
     readonly pool: ChunkPool;
     readonly counters: BrokerCounters;
     readonly limitBytes: number;
+    /** Called once a turn, when the first byte is written; it must see to `flush`. */
     readonly onDirty: (output: Output) => void;
   }) {
     this.#socket = options.socket;
@@ -71,6 +72,11 @@ export class Output {
     const queued = this.#queued + this.#used;
     if (queued >= this.#limitBytes) return false;
     return this.#pool.queuedBytes < MAX_QUEUED_BYTES || queued < SHARE_WHEN_CROWDED_BYTES;
+  }
+
+  /** `fn` is called when {@link writable} is true again because the peer took something. */
+  whenWritable(fn: () => void): void {
+    this.#onWritable = fn;
   }
 
   /** Bytes that the peer has not taken yet, those of this turn included. */
@@ -117,32 +123,40 @@ export class Output {
       return;
     }
     this.#counters.bytesSent += used;
-    if (this.#queued > 0 && used < chunk.length) {
+    const isBehind = this.#queued > 0;
+    this.#queued += used;
+    this.#pool.queuedBytes += used;
+    if (isBehind && used * 4 < chunk.length) {
       // It may stay for long: a stalled peer must not hold a whole chunk for a few bytes.
       const copy = Buffer.allocUnsafeSlow(used);
       chunk.copy(copy, 0, 0, used);
       this.#pool.give(chunk);
-      this.#noteQueued(this.#socket.write(copy));
+      this.#socket.write(copy, () => this.#left(used));
       return;
     }
-    const sent = chunk.subarray(0, used);
-    this.#noteQueued(this.#socket.write(sent, () => this.#pool.give(chunk)));
-  }
-
-  /** The socket says that everything it was given has left. */
-  drained(): void {
-    this.#noteQueued(0);
+    this.#socket.write(chunk.subarray(0, used), () => {
+      this.#pool.give(chunk);
+      this.#left(used);
+    });
   }
 
   /** Nothing is sent any more. What the socket was given is its own. */
   close(): void {
     this.#isClosed = true;
-    this.#noteQueued(0);
+    this.#pool.queuedBytes -= this.#queued;
+    this.#queued = 0;
   }
 
-  #noteQueued(bytes: number): void {
-    this.#pool.queuedBytes += bytes - this.#queued;
-    this.#queued = bytes;
+  /**
+   * The system has taken what was written. A socket that says so for itself does it only when much
+   * was waiting, so the sum is kept here.
+   */
+  #left(bytes: number): void {
+    if (this.#isClosed) return;
+    const wasWritable = this.writable;
+    this.#queued -= bytes;
+    this.#pool.queuedBytes -= bytes;
+    if (!wasWritable && this.writable) this.#onWritable();
   }
 
   #makeRoom(chunk: Buffer, bytes: number): Buffer {

@@ -8,8 +8,8 @@ import type { CatchUpHandle, Outgoing } from './session-link.ts';
 import { type Subscription, subscriptionIdsOf } from './subscription.ts';
 import { type Match, mergeBySession } from './topics.ts';
 
-/** Topics whose subscriptions a reader remembers. */
-const MAX_TOPICS = 1_000;
+/** Topics whose subscriptions a reader remembers; there may be a thousand readers. */
+const MAX_TOPICS = 100;
 
 interface Covering {
   readonly subscriptions: readonly Subscription[];
@@ -40,6 +40,7 @@ export class SessionReader implements RingReader, CatchUpHandle {
   readonly #catchUp: CatchUp;
   readonly #limits: BacklogLimits;
   readonly #byTopic = new Map<string, Covering>();
+  readonly #alone = new Map<Subscription, Covering>();
   #version = -1;
   #range: ReadRange;
   /** Below it nothing new is delivered. */
@@ -71,7 +72,10 @@ export class SessionReader implements RingReader, CatchUpHandle {
   }
 
   wantsTopic(topic: string): boolean {
-    return this.#covering(topic).subscriptions.length > 0;
+    for (const subscription of this.#session.subscriptions.values()) {
+      if (isFor(subscription, topic)) return true;
+    }
+    return false;
   }
 
   wake(): void {
@@ -89,7 +93,8 @@ export class SessionReader implements RingReader, CatchUpHandle {
     const { sequence } = record;
     const { delivery } = this.#session;
     if (this.#tally !== undefined) {
-      const counts = this.#isNew(sequence) && (this.#match(message)?.qos ?? 0) > 0;
+      const isNew = this.#isNew(sequence) && !delivery.isKnown(sequence);
+      const counts = isNew && (this.#match(message)?.qos ?? 0) > 0;
       if (counts) this.#tally.add(sequence, record.payload.length);
       return true;
     }
@@ -186,6 +191,7 @@ export class SessionReader implements RingReader, CatchUpHandle {
   #covering(topic: string): Covering {
     const { subscriptions, subscriptionsVersion } = this.#session;
     if (this.#version !== subscriptionsVersion || this.#byTopic.size >= MAX_TOPICS) {
+      if (this.#version !== subscriptionsVersion) this.#alone.clear();
       this.#version = subscriptionsVersion;
       this.#byTopic.clear();
     }
@@ -193,14 +199,27 @@ export class SessionReader implements RingReader, CatchUpHandle {
     if (covering === undefined) {
       const found: Subscription[] = [];
       for (const subscription of subscriptions.values()) {
-        const isShared = subscription.group !== undefined;
-        if (!isShared && topicMatchesFilter(topic, subscription.filter)) found.push(subscription);
+        if (isFor(subscription, topic)) found.push(subscription);
       }
-      const since = found.reduce((latest, each) => Math.max(latest, each.since), 0);
-      const match = mergeBySession(found)[0];
-      covering = found.length === 0 ? NOTHING : { subscriptions: found, match, since };
+      covering = this.#coveringOf(found);
       this.#byTopic.set(topic, covering);
     }
     return covering;
   }
+
+  /** Most topics are wanted by one subscription alone: those have one answer together. */
+  #coveringOf(subscriptions: readonly Subscription[]): Covering {
+    const [first] = subscriptions;
+    if (first === undefined) return NOTHING;
+    const known = subscriptions.length === 1 ? this.#alone.get(first) : undefined;
+    if (known !== undefined) return known;
+    const since = subscriptions.reduce((latest, each) => Math.max(latest, each.since), 0);
+    const covering = { subscriptions, match: mergeBySession(subscriptions)[0], since };
+    if (subscriptions.length === 1) this.#alone.set(first, covering);
+    return covering;
+  }
+}
+
+function isFor({ group, filter }: Subscription, topic: string): boolean {
+  return group === undefined && topicMatchesFilter(topic, filter);
 }

@@ -69,13 +69,19 @@ function fixedPartition(stream: OpenStream | undefined, topic: string): number {
 /** Topics beyond this are forgotten all at once and found again as they come: a cache, not a limit. */
 const MAX_CACHED_TOPICS = 20_000;
 
+/** References from topics to their receivers, over all topics; beyond it they are found again. */
+const MAX_CACHED_MATCHES = 2_000_000;
+
 /** The cache of topics and of who receives them. */
 export class TopicTable {
   readonly #topics = new Map<string, Topic>();
   readonly #streams: StreamTable;
   readonly #tree: SubscriptionTree<Subscription>;
   readonly #sharedTree: SubscriptionTree<SharedGroup>;
+  /** Of a subscription that is its session's only one for a topic: the same for all topics. */
+  readonly #alone = new WeakMap<Subscription, Match>();
   #version = 0;
+  #cachedMatches = 0;
   #hasRestricted = false;
 
   constructor(
@@ -127,11 +133,22 @@ export class TopicTable {
     if (topic.matchVersion !== this.#version) {
       const found: Subscription[] = [];
       this.#tree.match(topic.name, found);
-      topic.matches = mergeBySession(found).filter(({ session }) => session.mayRead(topic.name));
+      topic.matches = mergeBySession(found, this.#alone).filter(({ session }) =>
+        session.mayRead(topic.name),
+      );
+      this.#noteMatches(topic.matches.length);
       topic.groups = this.#groupsOf(topic.name);
       topic.matchVersion = this.#version;
     }
     return topic.matches;
+  }
+
+  #noteMatches(count: number): void {
+    this.#cachedMatches += count;
+    if (this.#cachedMatches <= MAX_CACHED_MATCHES) return;
+    this.#cachedMatches = count;
+    for (const topic of this.#topics.values()) topic.matches = [];
+    this.#version++;
   }
 
   #groupsOf(name: string): readonly SharedGroup[] {
@@ -142,14 +159,25 @@ export class TopicTable {
 }
 
 /** One delivery to a session whose subscriptions overlap, with the identifiers of all of them [MQTT-3.3.4-3]. */
-export function mergeBySession(subscriptions: readonly Subscription[]): Match[] {
+export function mergeBySession(
+  subscriptions: readonly Subscription[],
+  alone?: WeakMap<Subscription, Match>,
+): Match[] {
   const bySession = new Map<ClientSession, Subscription[]>();
   for (const subscription of subscriptions) {
     const there = bySession.get(subscription.session);
     if (there === undefined) bySession.set(subscription.session, [subscription]);
     else there.push(subscription);
   }
-  return [...bySession.values()].map((own) => mergeOwn(own));
+  return Array.from(bySession.values(), (own) => {
+    const [first] = own;
+    const single = own.length === 1 ? first : undefined;
+    const known = single && alone?.get(single);
+    if (known !== undefined) return known;
+    const match = mergeOwn(own);
+    if (single !== undefined) alone?.set(single, match);
+    return match;
+  });
 }
 
 function mergeOwn(subscriptions: readonly Subscription[]): Match {

@@ -44,11 +44,6 @@ const ROWS: readonly NotYet[] = [
   { key: 'storage.wear.endurance', effect: 'ignored', remedy: UNPACED },
   { key: 'storage.wear.lifetime', effect: 'ignored', remedy: UNPACED },
   {
-    key: 'limits.session_queue_bytes',
-    effect: 'ignored',
-    remedy: 'limits.session_queue_messages bounds what waits for a session.',
-  },
-  {
     key: 'listener.protocol',
     when: isOneOf('mqtt-sn'),
     effect: 'refused',

@@ -209,7 +209,7 @@ class OpenRing implements Ring {
     let bytes = 0;
     for (const segment of this.#state.segments) {
       if (segment.lastSequence < sequence) continue;
-      for (const extent of segment.extents.values()) bytes += extent.bytes;
+      for (const extent of segment.extents.values()) bytes += extent.freshBytes;
     }
     return bytes;
   }

@@ -125,6 +125,15 @@ export class SimClient {
     this.#send(encodeControl({ type: 'disconnect', reasonCode: 0 }, this.#version));
   }
 
+  /** Reads nothing, as a device whose program hangs, until `readOn`. */
+  stall(): void {
+    this.#socket.pause();
+  }
+
+  readOn(): void {
+    this.#socket.resume();
+  }
+
   /** As a cable that is pulled. */
   drop(): void {
     this.#socket.destroy();

@@ -10,7 +10,7 @@ class SimSocket implements Socket {
   onDrain: () => void = () => undefined;
   peer: SimSocket | undefined;
   readonly #clock: Clock;
-  #inbox: Uint8Array[] = [];
+  #inbox: { readonly data: Uint8Array; readonly released: (() => void) | undefined }[] = [];
   #paused = false;
   #closed = false;
 
@@ -22,11 +22,16 @@ class SimSocket implements Socket {
     return this.#closed;
   }
 
+  /** What a paused peer has not read waits, as if no kernel had room for it. */
   write(data: Uint8Array, released?: () => void): number {
     const { peer } = this;
-    if (!this.#closed && peer !== undefined) peer.#receive(new Uint8Array(data));
-    released?.();
-    return 0;
+    if (this.#closed || peer === undefined) {
+      released?.();
+      return 0;
+    }
+    peer.#receive(new Uint8Array(data), peer.#paused ? released : undefined);
+    if (!peer.#paused) released?.();
+    return peer.#inbox.reduce((sum, waiting) => sum + waiting.data.length, 0);
   }
 
   pause(): void {
@@ -50,18 +55,20 @@ class SimSocket implements Socket {
     peer?.destroy();
   }
 
-  #receive(data: Uint8Array): void {
-    this.#inbox.push(data);
+  #receive(data: Uint8Array, released: (() => void) | undefined): void {
+    this.#inbox.push({ data, released });
     this.#clock.atTurnEnd(() => this.#deliver());
   }
 
   #deliver(): void {
     while (!this.#paused && !this.#closed) {
-      const chunk = this.#inbox.shift();
-      if (chunk === undefined) return;
-      this.onData(chunk);
+      const next = this.#inbox.shift();
+      if (next === undefined) return;
+      const { data, released } = next;
+      released?.();
+      this.onData(data);
       // A real socket reads the next chunk into the same memory.
-      chunk.fill(0xee);
+      data.fill(0xee);
     }
   }
 }

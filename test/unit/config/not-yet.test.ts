@@ -46,7 +46,6 @@ describe('what is harmless is accepted, and said', () => {
   test.each([
     ['[storage]\nwear.budget = "4GiB/day"', 'storage.wear.budget'],
     ['[storage]\nallow_cow = true', 'storage.allow_cow'],
-    ['[limits]\nsession_queue_bytes = "1MiB"', 'limits.session_queue_bytes'],
     [stream('quota = "1MiB"'), 'stream[0].quota'],
     [stream('max_age = "7d"'), 'stream[0].max_age'],
     [uplink('priority = ["default"]'), 'uplink[0].priority'],
