@@ -180,7 +180,7 @@ export class SharedGroup implements RingReader {
 
   /** A QoS 2 message is on its way to the ring; until `offer` names it the cursor stays below it. */
   expect(sequence: number): void {
-    if (sequence > 0 && !this.#behind) this.#cursor?.expect(sequence);
+    if (sequence > 0) this.#cursor?.expect(sequence);
   }
 
   /** A message was routed that matches the filter. */
@@ -318,6 +318,8 @@ export class SharedGroup implements RingReader {
       if (publication === undefined) return;
       const isInRing = this.#cursor !== undefined && queue === this.#waiting;
       const sequence = isInRing ? publication.sequence : 0;
+      // It may have been met in the ring while it waited here.
+      if (sequence > 0 && this.#cursor?.wants(sequence) === false) continue;
       if (this.#passOver(publication, sequence) || this.#give(publication, sequence)) continue;
       queue.unshift(publication);
       return;
