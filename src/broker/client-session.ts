@@ -92,7 +92,7 @@ export class ClientSession {
     for (const entry of this.delivery.entries()) {
       if (entry.released) {
         this.delivery.markSent(entry);
-        link.sendPubrel(entry.packetId);
+        link.afterDurable(entry.releasedAt, () => link.sendPubrel(entry.packetId));
       } else if (entry.message && this.mayRead(entry.message.publication.topic.name)) {
         this.repeat(entry, entry.message);
       }
@@ -228,8 +228,8 @@ export class ClientSession {
     const { link } = this;
     if (entry === undefined || link === undefined) return false;
     if (this.durable) {
-      const sequence = this.#journal.handshake(this, entry);
-      link.afterDurable(sequence, () => link.sendPubrel(packetId));
+      entry.releasedAt = this.#journal.handshake(this, entry);
+      link.afterDurable(entry.releasedAt, () => link.sendPubrel(packetId));
     } else {
       link.sendPubrel(packetId);
     }

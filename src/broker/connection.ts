@@ -6,19 +6,10 @@ import { PacketType } from '../codec/control-packet.ts';
 import { PacketDecoder, type PacketHandler, type PublishView } from '../codec/packet-decoder.ts';
 import { noProperties } from '../codec/properties.ts';
 import {
-  concatProperties,
-  encodeSubscriptionIds,
-  withMessageExpiry,
-  withoutMessageExpiry,
-  withTopicAlias,
-} from '../codec/publish-properties.ts';
-import {
   ACK_BYTES,
   ACK_WITH_REASON_BYTES,
-  publishSize,
   writeAck,
   writeAckWithReason,
-  writePublish,
 } from '../codec/publish-encoder.ts';
 import { ReasonCode } from '../codec/reason-codes.ts';
 import type { Socket } from '../platform/network.ts';
@@ -31,12 +22,9 @@ import type { BrokerCounters } from './counters.ts';
 import { GatedQueue, type GatedItem } from './gated-queue.ts';
 import type { Output } from './output.ts';
 import { NO_BYTES, type Publication } from './publication.ts';
+import { PublishWriter } from './publish-writer.ts';
 import type { SessionLink } from './session-link.ts';
-import { OutboundAliases } from './topic-aliases.ts';
 import type { Topic } from './topics.ts';
-
-/** What stands in the place of a topic that has an alias. */
-const NO_TOPIC = Buffer.alloc(0);
 
 /** What a connection asks of the broker. It does not know the ring, nor other connections. */
 export interface ConnectionHost {
@@ -107,15 +95,12 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   /** What the client may do, once it is open. */
   rights: Rights = NO_RIGHTS;
   version: ProtocolVersion = 4;
-  /** Of the peer; larger packets are not sent to it [MQTT-3.1.2-24]. */
-  maxPacketBytes = Number.POSITIVE_INFINITY;
   keepAliveMs = 0;
   lastPacketMs: number;
   readonly #host: ConnectionHost;
   readonly #decoder: PacketDecoder;
   readonly #acks = new GatedQueue();
-  /** Where the client takes topic aliases (5.0). */
-  #aliases: OutboundAliases | undefined;
+  readonly #publishes: PublishWriter;
   /** QoS 1 and 2 messages of the client that were not acknowledged on this connection. */
   #unacknowledged = 0;
   #waitingForCommit = false;
@@ -137,6 +122,8 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     this.listenerAddress = options.listenerAddress;
     this.#host = options.host;
     this.#decoder = new PacketDecoder({ maxPacketBytes: options.maxPacketBytes });
+    const { counters } = this.#host;
+    this.#publishes = new PublishWriter(this.output, counters, () => this.#host.wallMs());
     this.lastPacketMs = this.#host.nowMs();
     this.state = { kind: 'connecting', sinceMs: this.lastPacketMs };
     this.socket.onData = (chunk) => this.#receive(chunk);
@@ -172,8 +159,12 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     session: ClientSession,
     client: { readonly identity: ClientIdentity; readonly admission: Admitted },
     version: ProtocolVersion,
+    takes: { readonly maximumPacketBytes?: number; readonly topicAliasMaximum?: number },
   ): void {
     this.version = version;
+    this.#publishes.version = version;
+    this.#publishes.maxPacketBytes = takes.maximumPacketBytes ?? Number.POSITIVE_INFINITY;
+    this.#publishes.takeAliases(takes.topicAliasMaximum ?? 0);
     this.#decoder.protocolVersion = version;
     this.rights = client.admission.rights;
     this.state = { kind: 'open', session, ...client };
@@ -208,11 +199,6 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     this.#admitting = true;
     this.#decoder.stop();
     this.socket.pause();
-  }
-
-  /** Topic Alias Maximum of the client's CONNECT. */
-  takeAliases(maximum: number): void {
-    if (maximum > 0) this.#aliases = new OutboundAliases(maximum);
   }
 
   // Packets in.
@@ -271,59 +257,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     packetId: number,
     subscriptionIds: readonly number[],
   ): boolean {
-    const { topic } = publication;
-    const { version, output } = this;
-    let { bytes } = topic;
-    let { properties } = publication;
-    let alias = 0;
-    if (version === 5) {
-      if (subscriptionIds.length > 0) {
-        properties = concatProperties(properties, encodeSubscriptionIds(subscriptionIds));
-      }
-      if (publication.expiresAtMs !== 0) properties = this.#aged(properties, publication);
-      if (this.#aliases !== undefined) {
-        alias = this.#aliases.known(topic);
-        if (alias !== 0) bytes = NO_TOPIC;
-        else alias = this.#fitsWithAlias(publication, properties) ? this.#aliases.give(topic) : 0;
-        if (alias !== 0) properties = withTopicAlias(properties, alias);
-      }
-    }
-    const { payloadLength } = publication;
-    const size = publishSize(version, bytes.length, qos, properties.length, payloadLength);
-    if (size > this.maxPacketBytes) return false;
-    const at = output.reserve(size);
-    writePublish(
-      output.buffer,
-      at,
-      version,
-      bytes,
-      qos,
-      retain,
-      duplicate,
-      packetId,
-      properties,
-      publication.buffer,
-      publication.payloadStart,
-      publication.payloadEnd,
-    );
-    const { counters } = this.#host;
-    counters.delivered++;
-    counters.packetsSent++;
-    counters.deliveredPayloadBytes += payloadLength;
-    return true;
-  }
-
-  /** With the seconds of life that are left, for a message that waited [MQTT-3.3.2-6]. */
-  #aged(properties: Uint8Array, { expiresAtMs }: Publication): Uint8Array {
-    const leftMs = Math.max(0, expiresAtMs - this.#host.wallMs());
-    return withMessageExpiry(withoutMessageExpiry(properties), Math.ceil(leftMs / 1000));
-  }
-
-  /** An alias is given only with a message that is sent for certain. */
-  #fitsWithAlias({ topic, payloadLength }: Publication, properties: Uint8Array): boolean {
-    const propertiesLength = properties.length + 3;
-    const size = publishSize(5, topic.bytes.length, 2, propertiesLength, payloadLength);
-    return size <= this.maxPacketBytes;
+    return this.#publishes.write(publication, qos, retain, duplicate, packetId, subscriptionIds);
   }
 
   sendPubrel(packetId: number): void {
@@ -345,12 +279,12 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     this.#defer(sequence, (type << 16) | packetId);
   }
 
-  /** A refusal or a remark (5.0), in the order of the acks. It promises nothing, so it waits for no commit. */
-  acknowledgeWithReason(type: AckType, packetId: number, reasonCode: number): void {
+  /** A refusal or a remark (5.0), in the order of the acks. Most promise nothing and wait for no commit. */
+  acknowledgeWithReason(type: AckType, packetId: number, reasonCode: number, sequence = 0): void {
     const bytes = new Uint8Array(ACK_WITH_REASON_BYTES);
     writeAckWithReason(bytes, 0, type, packetId, reasonCode);
     if (type !== PacketType.pubrec || reasonCode >= 0x80) this.#noteAcknowledged();
-    this.#defer(0, bytes);
+    this.#defer(sequence, bytes);
   }
 
   /** At once, so that a slow device costs no connection, but not before CONNACK [MQTT-3.2.0-1]. */
@@ -371,7 +305,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
    */
   sendConnack(sequence: number, packet: OutgoingControl): boolean {
     const bytes = encodeControl(packet, this.version);
-    if (bytes.length > this.maxPacketBytes) {
+    if (bytes.length > this.#publishes.maxPacketBytes) {
       this.finish();
       return false;
     }
@@ -551,10 +485,11 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
    * answer needs, or not at all.
    */
   #encode(packet: OutgoingControl): Uint8Array {
+    const { maxPacketBytes } = this.#publishes;
     const whole = encodeControl(packet, this.version);
-    if (whole.length <= this.maxPacketBytes || !('properties' in packet)) return whole;
+    if (whole.length <= maxPacketBytes || !('properties' in packet)) return whole;
     const bare = encodeControl({ ...packet, properties: {} }, this.version);
-    return bare.length <= this.maxPacketBytes ? bare : NO_BYTES;
+    return bare.length <= maxPacketBytes ? bare : NO_BYTES;
   }
 
   #writePacket(bytes: Uint8Array): void {

@@ -112,16 +112,16 @@ export class PublishHandler {
     if (!connection.isOpen) return;
     const { session } = connection;
     const wasOpen = session.receipts.release(packetId);
-    if (!wasOpen && connection.version === 5) {
-      connection.acknowledgeWithReason(
-        PacketType.pubcomp,
-        packetId,
-        ReasonCode.packetIdentifierNotFound,
-      );
+    // One that is not open may have been released a moment ago, on a connection that is gone.
+    let gate = session.durable ? this.#lastSequence() : 0;
+    if (wasOpen && session.durable) gate = this.#registry.releaseReceipt(session, packetId);
+    if (wasOpen || connection.version !== 5) {
+      connection.acknowledge(PacketType.pubcomp, packetId, gate);
       return;
     }
-    const gate = wasOpen && session.durable ? this.#registry.releaseReceipt(session, packetId) : 0;
-    connection.acknowledge(PacketType.pubcomp, packetId, gate);
+    const { packetIdentifierNotFound } = ReasonCode;
+    const { pubcomp } = PacketType;
+    connection.acknowledgeWithReason(pubcomp, packetId, packetIdentifierNotFound, gate);
   }
 
   #publishExactlyOnce(connection: Connection, view: PublishView): void {

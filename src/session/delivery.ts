@@ -24,6 +24,8 @@ export interface InFlight<M> {
   readonly qos: 1 | 2;
   /** QoS 2: PUBREC has come, so the message must never be sent again, only its PUBREL. */
   released: boolean;
+  /** Sequence that makes `released` lasting: PUBREL must not leave before it is durable. */
+  releasedAt: number;
   /** It, or its PUBREL, has gone out on the connection that carries the session now. */
   sent: boolean;
   /** The message itself, kept only where it cannot be read from the ring again. */
@@ -154,6 +156,7 @@ export class Delivery<M> {
       claim,
       qos,
       released: false,
+      releasedAt: 0,
       sent: true,
       message,
     };
@@ -167,8 +170,9 @@ export class Delivery<M> {
 
   /** Takes up a QoS 2 hand-shake that was durable before a restart. */
   restore(packetId: number, sequence: number, released: boolean, claim?: Claim): void {
-    const entry = { packetId, released, message: undefined, claim, qos: 2, sent: false } as const;
-    this.#inFlight.set(packetId, { ...entry, sequence: claim === undefined ? sequence : 0 });
+    const entry = { packetId, message: undefined, claim, qos: 2, sent: false } as const;
+    const place = claim === undefined ? sequence : 0;
+    this.#inFlight.set(packetId, { ...entry, released, releasedAt: 0, sequence: place });
     this.#ordered = false;
   }
 
