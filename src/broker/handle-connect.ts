@@ -156,13 +156,11 @@ function accept(
     expirySeconds,
   );
   wills.register(identity.clientId, will);
-  connection.opened(session, client, packet.protocolVersion);
+  connection.opened(session, client, packet.protocolVersion, packet.properties);
   connection.keepAliveMs = packet.keepAliveSeconds * 1000;
-  connection.maxPacketBytes = packet.properties.maximumPacketBytes ?? Number.POSITIVE_INFINITY;
   context.opened(connection);
 
   const gate = changed || will !== undefined ? context.lastSequence() : 0;
-  connection.takeAliases(packet.properties.topicAliasMaximum ?? 0);
   const isGreeted = connection.sendConnack(gate, {
     type: 'connack',
     // 3.1 has no such flag: the byte is reserved there.
