@@ -57,6 +57,8 @@ const DELIVERIES_A_READER = 16;
 const MAX_DELIVERIES_A_TURN = 10_000;
 /** Records passed over cost about this part of a delivery. */
 const PASSING_COST = 1 / 16;
+/** How long counts by topic are good enough. */
+const COUNTS_LAST_MS = 2_000;
 /** References from topics to those interested in them that are remembered. */
 const MAX_INTERESTS = 500_000;
 
@@ -99,6 +101,8 @@ export class CatchUp {
   readonly #places = new Map<RingReader, Place>();
   readonly #interested = new Map<string, Place[]>();
   #interests = 0;
+  #counts: Promise<ReadonlyMap<string, number>> | undefined;
+  #countedMs = 0;
   #chunks: Chunk[] = [];
   #chunkBytes = 0;
   #joins = 0;
@@ -156,6 +160,21 @@ export class CatchUp {
     place.ready = false;
     place.pass = 0;
     if (this.#places.size === 0) this.#forget();
+  }
+
+  /**
+   * How many records at most those who want some topics may find: from the tables of topics, which
+   * cost much less than the records. Asked by many at once, read once.
+   */
+  async countAtMost(wantsTopic: (topic: string) => boolean): Promise<number> {
+    const nowMs = this.#clock.monotonicMs();
+    if (this.#counts === undefined || nowMs - this.#countedMs > COUNTS_LAST_MS) {
+      this.#counts = this.#ring.countByTopic();
+      this.#countedMs = nowMs;
+    }
+    let count = 0;
+    for (const [topic, records] of await this.#counts) if (wantsTopic(topic)) count += records;
+    return count;
   }
 
   #makeReady(place: Place): void {
@@ -315,6 +334,7 @@ export class CatchUp {
   }
 
   #forget(): void {
+    this.#counts = undefined;
     this.#forgetInterests();
     this.#chunks = [];
     this.#chunkBytes = 0;

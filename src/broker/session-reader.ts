@@ -46,6 +46,7 @@ export class SessionReader implements RingReader, CatchUpHandle {
   /** Below it nothing new is delivered. */
   #newFrom: number;
   #tally: BacklogTally | undefined;
+  #isStopped = false;
 
   private constructor({ session, ring, catchUp, limits }: SessionReaderOptions) {
     this.#session = session;
@@ -54,12 +55,11 @@ export class SessionReader implements RingReader, CatchUpHandle {
     this.#limits = limits;
     this.#newFrom = session.delivery.position;
     this.#range = this.#rangeFrom(Math.min(this.#newFrom, session.delivery.lowestUnsent()));
-    if (this.#mayBeTooMuch()) this.#tally = new BacklogTally(limits);
   }
 
   static start(options: SessionReaderOptions): SessionReader {
     const reader = new SessionReader(options);
-    options.catchUp.start(reader, reader.#range);
+    reader.#begin();
     return reader;
   }
 
@@ -85,6 +85,7 @@ export class SessionReader implements RingReader, CatchUpHandle {
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.#catchUp.stop(this);
   }
 
@@ -130,6 +131,7 @@ export class SessionReader implements RingReader, CatchUpHandle {
     }
     delivery.passed(end - 1);
     if (this.#session.caughtUp()) return undefined;
+    // What overflowed while it read: as long as it may be, the session has had all before it.
     this.#range = this.#rangeFrom(end);
     if (this.#mayBeTooMuch()) this.#tally = new BacklogTally(this.#limits);
     return this.#range;
@@ -141,8 +143,32 @@ export class SessionReader implements RingReader, CatchUpHandle {
   #startAgain(): void {
     const { delivery } = this.#session;
     this.#range = this.#rangeFrom(Math.min(delivery.position, delivery.lowestUnsent()));
-    if (this.#mayBeTooMuch()) this.#tally = new BacklogTally(this.#limits);
-    this.#catchUp.start(this, this.#range);
+    this.#begin();
+  }
+
+  #begin(): void {
+    this.#tally = undefined;
+    if (!this.#mayBeTooMuch()) {
+      this.#catchUp.start(this, this.#range);
+      return;
+    }
+    void this.#isTooMuch(this.#range).then((isTooMuch) => {
+      if (isTooMuch === undefined) return;
+      if (isTooMuch) this.#tally = new BacklogTally(this.#limits);
+      this.#catchUp.start(this, this.#range);
+    });
+  }
+
+  /** As far as the tables of topics can tell. Undefined where it has been stopped meanwhile. */
+  async #isTooMuch(range: ReadRange): Promise<boolean | undefined> {
+    const wantsTopic = (topic: string) => this.wantsTopic(topic);
+    // What cannot be read now is met, and told of, when the records are read.
+    const count = await this.#catchUp.countAtMost(wantsTopic).catch(() => Infinity);
+    if (this.#isStopped || range !== this.#range) return undefined;
+    // Messages of one session are about as large as all are; twice that is on the safe side.
+    const records = Math.max(1, range.end - range.from);
+    const bytes = (2 * count * this.#ring.bytesSince(range.from)) / records;
+    return count > this.#limits.messages || bytes > this.#limits.bytes;
   }
 
   #rangeFrom(from: number): ReadRange {

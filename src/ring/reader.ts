@@ -108,6 +108,18 @@ export class Reader {
     }
   }
 
+  async countByTopic(): Promise<ReadonlyMap<string, number>> {
+    const counts = new Map<string, number>();
+    for (const segment of [...this.#state.segments]) {
+      const detail = await this.detailOf(segment);
+      for (const source of detail?.sources ?? []) {
+        if (source === undefined || source.count === 0) continue;
+        counts.set(source.topic, (counts.get(source.topic) ?? 0) + source.count);
+      }
+    }
+    return counts;
+  }
+
   /** Undefined where the segment was let go meanwhile, or cannot be read. */
   detailOf(segment: Segment): Promise<SegmentDetail | undefined> {
     const known = segment.detail ?? this.#state.cache.detail(segment.epoch);

@@ -205,6 +205,10 @@ class OpenRing implements Ring {
     return partition === undefined ? 0 : keptBytes(this.#state.segments, partition, from, to);
   }
 
+  countByTopic(): Promise<ReadonlyMap<string, number>> {
+    return this.#reader.countByTopic();
+  }
+
   bytesSince(sequence: number): number {
     let bytes = 0;
     for (const segment of this.#state.segments) {

@@ -282,6 +282,8 @@ export interface Ring {
    * within one.
    */
   bytesBetween(partitionId: number, from: Offset, to: Offset): number;
+  /** Records by topic in all segments, of whatever QoS, copies counted too: an upper bound of each. */
+  countByTopic(): Promise<ReadonlyMap<string, number>>;
   /** Bytes of the segments that hold records with this sequence or a higher one: at least what they take. */
   bytesSince(sequence: Sequence): number;
 
