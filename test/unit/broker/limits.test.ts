@@ -251,3 +251,40 @@ describe('a client that acknowledges out of order', () => {
     expect(payloads(client)).toEqual(numbers(1, 10_000));
   });
 });
+
+describe('a client that floods', () => {
+  test('is read no faster than the device writes, and the others are served meanwhile', async () => {
+    const cistern = await start();
+    const flooder = await cistern.connected({ clientId: 'flooder' });
+    const other = await cistern.connected({ clientId: 'other' });
+    const filler = new Uint8Array(8_000).map((_, index) => (index * 7919) >> 3);
+    for (let id = 1; id <= 1_000; id++) flooder.publish('flood', filler, { qos: 1, packetId: id });
+    await cistern.settle(1);
+    // 8 MB were sent at once; what is taken is bounded by the room before the device.
+    expect(flooder.acks.length).toBeLessThan(1_000);
+    other.publish('t', 'x', { qos: 1, packetId: 1 });
+    await cistern.settle(100);
+    expect(other.acks).toHaveLength(1);
+    await cistern.settle(20_000);
+    expect(flooder.acks).toHaveLength(1_000);
+  });
+
+  test('and subscribes to everything gets no more than its window and its buffer', async () => {
+    const cistern = await start('[limits]\noutput_buffer = "8KiB"\ninflight = 10');
+    const greedy = await cistern.connected({ clientId: 'greedy' });
+    greedy.autoAck = false;
+    greedy.subscribe(1, ['#', 1], ['+/#', 2], ['$SYS/#', 2]);
+    await cistern.settle();
+    greedy.stall();
+    const publisher = await cistern.connected({ clientId: 'pub' });
+    for (let id = 1; id <= 2_000; id++) {
+      publisher.publish(`t/${id}`, 'x'.repeat(100), { qos: 1, packetId: id });
+    }
+    await cistern.settle(200);
+    expect(publisher.acks).toHaveLength(2_000);
+    greedy.readOn();
+    await cistern.settle(100);
+    const inFlight = greedy.received.filter(({ qos }) => qos > 0);
+    expect(inFlight).toHaveLength(10);
+  });
+});
