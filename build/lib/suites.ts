@@ -5,6 +5,7 @@ export const FAST_FOLDERS = [
   'test/contract',
   'test/power-loss',
   'test/conformance',
+  'test/fuzz',
   'test/simulation',
   'test/tidy',
 ] as const;
