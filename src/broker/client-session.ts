@@ -30,7 +30,7 @@ export class ClientSession {
   /** Raised with every change of `subscriptions`. */
   subscriptionsVersion = 0;
   /** Groups it is a member of: they are told when it can take more. */
-  readonly shares = new Set<SharedGroup>();
+  shares: Set<SharedGroup> | undefined;
   receipts: Receipts;
   delivery: Delivery<Outgoing>;
   link: SessionLink | undefined;
@@ -100,7 +100,7 @@ export class ClientSession {
     // Also a new one: it may have subscribed before its CONNACK was durable.
     this.#reader?.stop();
     this.#reader = this.durable ? this.#journal.catchUp(this) : undefined;
-    for (const share of this.shares) share.memberCame();
+    for (const share of this.shares ?? []) share.memberCame();
   }
 
   /** The connection is gone. What waited in memory is in the ring if it is for keeping. */
@@ -112,7 +112,7 @@ export class ClientSession {
     this.#reader = undefined;
     this.#overflowed = false;
     this.#wakeRoomWaiters();
-    for (const share of this.shares) share.memberWent();
+    for (const share of this.shares ?? []) share.memberWent();
   }
 
   /**
@@ -165,7 +165,7 @@ export class ClientSession {
       }
       if (this.#waiting.length < MAX_WAITING_IN_MEMORY / 2) this.#wakeRoomWaiters();
     }
-    if (this.shares.size === 0 || !this.hasRoom) return;
+    if (this.shares === undefined || !this.hasRoom) return;
     for (const share of this.shares) share.pump();
   }
 

@@ -95,7 +95,7 @@ export class SessionRegistry implements SessionJournal {
     let shared = 0;
     for (const { subscriptions, shares } of this.#sessions.values()) {
       all += subscriptions.size;
-      shared += shares.size;
+      shared += shares?.size ?? 0;
     }
     return { all, shared };
   }

@@ -125,15 +125,17 @@ export class SharedGroup implements RingReader {
     const at = this.#members.findIndex(({ session }) => session === subscription.session);
     if (at === -1) this.#members.push(subscription);
     else this.#members[at] = subscription;
-    subscription.session.shares.add(this);
-    if (subscription.session.link) this.memberCame();
+    const { session } = subscription;
+    session.shares ??= new Set();
+    session.shares.add(this);
+    if (session.link) this.memberCame();
   }
 
   leave(subscription: Subscription): void {
     const at = this.#members.findIndex(({ session }) => session === subscription.session);
     if (at === -1) return;
     this.#members.splice(at, 1);
-    subscription.session.shares.delete(this);
+    subscription.session.shares?.delete(this);
     if (this.isEmpty) this.#end();
     else this.memberWent();
   }

@@ -63,7 +63,7 @@ export class Delivery<M> {
   readonly #beyond = new Set<number>();
   readonly #expected = new Set<number>();
   /** What an earlier connection left in flight, by sequence, to be found when the ring is read. */
-  readonly #left = new Map<number, InFlight<M>[]>();
+  #left: Map<number, InFlight<M>[]> | undefined;
   #position: number;
   /** Of what was sent or is done. */
   #highest: number;
@@ -179,7 +179,7 @@ export class Delivery<M> {
   /** What an earlier connection left in flight under this sequence, and was not repeated yet. */
   unsentAt(sequence: number): readonly InFlight<M>[] {
     if (!this.hasUnsent) return NONE;
-    return this.#left.get(sequence)?.filter(({ sent }) => !sent) ?? NONE;
+    return this.#left?.get(sequence)?.filter(({ sent }) => !sent) ?? NONE;
   }
 
   /** The lowest sequence of what is to be repeated from the ring; Infinity where nothing is. */
@@ -288,6 +288,7 @@ export class Delivery<M> {
   #noteLeft(entry: InFlight<M>): void {
     const place = entry.claim?.sequence ?? entry.sequence;
     if (place === 0 || entry.message !== undefined) return;
+    this.#left ??= new Map();
     const there = this.#left.get(place);
     if (there === undefined) this.#left.set(place, [entry]);
     else there.push(entry);
@@ -298,7 +299,7 @@ export class Delivery<M> {
     if (entry.sent) this.#sent--;
     if (this.#inFlight.size === 0) {
       this.#ordered = true;
-      if (this.#left.size > 0) this.#left.clear();
+      this.#left = undefined;
     }
     if (entry.sequence === 0) return;
     const next = this.#nextPosition();
