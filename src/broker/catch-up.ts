@@ -57,6 +57,9 @@ const DELIVERIES_A_READER = 16;
 const MAX_DELIVERIES_A_TURN = 10_000;
 /** Records passed over cost about this part of a delivery. */
 const PASSING_COST = 1 / 16;
+/** Messages that all readers together may have in flight, each at least the smaller number. */
+const MAX_IN_FLIGHT = 200_000;
+const MIN_IN_FLIGHT = 16;
 /** How long counts by topic are good enough. */
 const COUNTS_LAST_MS = 2_000;
 /** References from topics to those interested in them that are remembered. */
@@ -126,9 +129,12 @@ export class CatchUp {
     this.#onFailure = options.onFailure;
   }
 
-  /** Readers that are behind now. */
-  get size(): number {
-    return this.#places.size;
+  /**
+   * Messages that one reader may have in flight: what is in flight takes memory, and a thousand full
+   * windows would be most of a small machine's.
+   */
+  get fairWindow(): number {
+    return Math.max(MIN_IN_FLIGHT, Math.floor(MAX_IN_FLIGHT / Math.max(1, this.#places.size)));
   }
 
   /** Begins to read for `reader`, once all of the range is durable; replaces an earlier range. */

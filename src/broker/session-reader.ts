@@ -79,6 +79,8 @@ export class SessionReader implements RingReader, CatchUpHandle {
   }
 
   wake(): void {
+    // As with the window: not for one message at a time.
+    if (this.#session.delivery.inFlight * 2 > this.#catchUp.fairWindow) return;
     // One that stalled for long is behind by more than it may be.
     if (this.#ring.lastSequence - this.#range.end >= this.#limits.messages) this.#startAgain();
     else this.#catchUp.wake(this);
@@ -102,13 +104,13 @@ export class SessionReader implements RingReader, CatchUpHandle {
     for (const entry of delivery.unsentAt(sequence)) {
       // Given up with the rest when the range has ended.
       if (!this.#session.mayRead(record.topic)) continue;
-      if (!this.#session.hasRoom) return false;
+      if (!this.#hasRoom) return false;
       this.#session.repeat(entry, this.#asSentBefore(entry, message));
     }
     if (!this.#isNew(sequence) || delivery.isKnown(sequence)) return true;
     const match = this.#match(message);
     if (match === undefined || !this.#session.mayRead(record.topic)) return true;
-    if (!this.#session.hasRoom) return false;
+    if (!this.#hasRoom) return false;
     const { publication } = message;
     const qos = publication.qos < match.qos ? publication.qos : match.qos;
     if (qos === 0) return true;
@@ -180,6 +182,11 @@ export class SessionReader implements RingReader, CatchUpHandle {
     const { from, end } = this.#range;
     if (end - from > this.#limits.messages) return true;
     return this.#ring.bytesSince(from) > this.#limits.bytes;
+  }
+
+  get #hasRoom(): boolean {
+    const { hasRoom, delivery } = this.#session;
+    return hasRoom && (delivery.hasUnsent || delivery.inFlight < this.#catchUp.fairWindow);
   }
 
   #isNew(sequence: number): boolean {
