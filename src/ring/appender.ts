@@ -121,7 +121,7 @@ export class Appender {
     const byteCount = attributes.length + end - start;
     const minSlots = insists ? SLOTS_FOR_START : SLOTS_TO_OPEN;
     const writer = this.#roomFor(source, byteCount, minSlots);
-    const number = source === null ? 0 : numberOf(this.#current, writer, source);
+    const number = source === null ? 0 : numberOf(this.#current(), writer, source);
     const offset = partition.tailOffset++;
     const sequence = ++state.lastSequence;
     writer.fresh(
@@ -136,7 +136,7 @@ export class Appender {
       this.nowMs(),
       request.time,
     );
-    if (number !== 0) countSource(this.#current, number, sequence);
+    if (number !== 0) countSource(this.#current(), number, sequence);
     this.pendingBytes += byteCount;
     state.counters.payloadBytes += byteCount;
     return sequence;
@@ -151,7 +151,7 @@ export class Appender {
     const source = sourceOf(record);
     const byteCount = record.attributes.length + record.payload.length;
     const writer = this.#roomFor(source, byteCount, SLOTS_TO_CARRY, again);
-    const number = source === null ? 0 : carriedNumber(this.#current, writer, source);
+    const number = source === null ? 0 : carriedNumber(this.#current(), writer, source);
     writer.carry(
       this.#state.partitions.need(record.partitionId),
       record.offset,
@@ -162,7 +162,7 @@ export class Appender {
       record.payload,
       record.time,
     );
-    if (number !== 0) countSource(this.#current, number, record.sequence);
+    if (number !== 0) countSource(this.#current(), number, record.sequence);
     this.pendingBytes += byteCount;
     this.#state.counters.carriedBytes += byteCount;
   }
@@ -298,7 +298,7 @@ export class Appender {
     const source = sourceOf(record);
     const byteCount = record.attributes.length + record.payload.length;
     const writer = this.#roomFor(source, byteCount, SLOTS_FOR_START, again);
-    const number = source === null ? 0 : carriedNumber(this.#current, writer, source);
+    const number = source === null ? 0 : carriedNumber(this.#current(), writer, source);
     writer.fresh(
       this.#state.partitions.need(record.partitionId),
       record.offset,
@@ -311,7 +311,7 @@ export class Appender {
       record.time.monotonicMs,
       record.ownTime ? record.time : undefined,
     );
-    if (number !== 0) countSource(this.#current, number, record.sequence);
+    if (number !== 0) countSource(this.#current(), number, record.sequence);
     this.pendingBytes += byteCount;
   }
 
@@ -417,13 +417,13 @@ export class Appender {
       trusted: this.#state.clockTrusted,
     };
   }
-  get #current(): ActiveSegment {
+  #current(): ActiveSegment {
     assert(this.#active !== undefined, 'no segment is active');
     return this.#active;
   }
 
   #leaveSegment(): void {
-    const active = this.#current;
+    const active = this.#current();
     this.#opener.leave(active, active.position, active.previousCrc);
     this.sealedSegments.push(active);
     this.#active = undefined;

@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.ts';
-import { copyBytes } from '../base/copy-bytes.ts';
+import { ByteCopier } from '../base/byte-copier.ts';
 import type { Crc32 } from '../platform/compression.ts';
 import type { CompressionPolicy } from './compression-policy.ts';
 import {
@@ -88,6 +88,7 @@ export class BatchWriter {
   stamp = 0;
 
   readonly #buffer: Uint8Array;
+  readonly #copier: ByteCopier;
   #packed: Uint8Array = empty;
   readonly #definitions = new ByteWriter(1024);
   readonly #variable = new ByteWriter(256);
@@ -104,6 +105,7 @@ export class BatchWriter {
 
   constructor(maxBatchBytes: number) {
     this.#buffer = new Uint8Array(HEADROOM_BYTES + maxBatchBytes + PAGE_BYTES);
+    this.#copier = new ByteCopier(this.#buffer);
   }
 
   get capacity(): number {
@@ -381,7 +383,7 @@ export class BatchWriter {
       this.#attributesLength = attributes.length;
       at += attributes.length;
     }
-    this.#position = copyBytes(buffer, at, payload, payloadStart, payloadEnd);
+    this.#position = this.#copier.copy(at, payload, payloadStart, payloadEnd);
     this.#previousSource = source;
     this.#previousFlags = flags;
     this.#previousPayloadLength = payloadLength;

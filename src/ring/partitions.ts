@@ -78,7 +78,7 @@ export class Partitions {
 
   need(id: number): Partition {
     const partition = this.#byId[id];
-    assert(partition !== undefined, `there is no partition ${id}`);
+    assert(partition !== undefined, 'there is no such partition');
     return partition;
   }
 

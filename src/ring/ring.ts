@@ -140,19 +140,19 @@ class OpenRing implements Ring {
     // A control record is small and is part of something that has begun, so it is let in as long as
     // there is any room at all.
     const insists = request.insists === true || (request.flags & RecordFlag.control) !== 0;
-    if (!insists && !this.#hasRoom) throw notAccepting();
+    if (!insists && !this.#mayAppend()) throw notAccepting();
     const sequence = this.#appender.append(request, insists);
     this.#committer.appended(request.rides);
     return sequence;
   }
 
   get accepting(): boolean {
-    return this.#hasRoom && !this.#appender.wantsNewSegment;
+    return this.#mayAppend() && !this.#appender.wantsNewSegment;
   }
 
   // After a start that used up what is kept for starts, `accepting` is false until recycling has put
   // that right; who does not ask is let in all the same, since it takes two cuts to matter.
-  get #hasRoom(): boolean {
+  #mayAppend(): boolean {
     return (
       this.#committer.failure === undefined &&
       this.#appender.pendingBytes < this.#maxPendingBytes &&
@@ -161,11 +161,11 @@ class OpenRing implements Ring {
   }
 
   get failed(): boolean {
-    return this.#failure !== undefined;
+    return this.#findFailure() !== undefined;
   }
 
   /** A device that refuses, or a ring that is full and cannot let go of anything (its checkpoint fails). */
-  get #failure(): Error | undefined {
+  #findFailure(): Error | undefined {
     if (this.#committer.failure !== undefined) return this.#committer.failure;
     const failure = this.#recycler?.failure;
     return failure === undefined || this.accepting ? undefined : failure;
@@ -229,7 +229,7 @@ class OpenRing implements Ring {
       epoch: this.#state.epoch,
       retiredSlots: slots.retired.length,
       pendingBytes: this.#appender.pendingBytes,
-      failure: this.#failure,
+      failure: this.#findFailure(),
     };
   }
 

@@ -12,7 +12,7 @@ export function createRecordReader(ring: Ring): RecordReader {
         .map(({ id, stream, index }) => ({ stream, index, partitionId: id })),
     bounds(partitionId) {
       const info = ring.partition(partitionId);
-      assert(info !== undefined, `partition ${partitionId} exists`);
+      assert(info !== undefined, 'the partition exists');
       const { headOffset, tailOffset, durableOffset } = info;
       return { headOffset, tailOffset, durableOffset };
     },
