@@ -10,6 +10,9 @@ import type { Subscription } from './subscription.ts';
 const MAX_WAITING_IN_MEMORY = 1_000;
 const MAX_WAITING_BYTES = 1024 * 1024;
 
+/** Shared by all sessions without one, and never added to. */
+const NO_SUBSCRIPTIONS = new Map<string, Subscription>();
+
 /**
  * A client's session [MQTT5 4.1]. A durable one outlives its connection and is a cursor into the
  * ring: its waiting messages are a cache, and whatever does not fit is read from flash again.
@@ -26,7 +29,7 @@ export class ClientSession {
   /** Seconds it lives without a connection; 0xFFFFFFFF for ever. */
   expirySeconds: number;
   /** By filter as the client wrote it. */
-  readonly subscriptions = new Map<string, Subscription>();
+  subscriptions = NO_SUBSCRIPTIONS;
   /** Raised with every change of `subscriptions`. */
   subscriptionsVersion = 0;
   /** Groups it is a member of: they are told when it can take more. */
@@ -67,6 +70,12 @@ export class ClientSession {
     this.#maxWaiting = options.maxWaiting;
     this.#maxWaitingBytes = Math.min(options.maxWaitingBytes, MAX_WAITING_BYTES);
     this.#waiting = new WaitingQueue(options.journal.memory, weightOfOutgoing);
+  }
+
+  addSubscription(subscription: Subscription): void {
+    if (this.subscriptions === NO_SUBSCRIPTIONS) this.subscriptions = new Map();
+    this.subscriptions.set(subscription.filter, subscription);
+    this.subscriptionsVersion++;
   }
 
   get waiting(): number {

@@ -68,6 +68,9 @@ export interface KnownTopic {
   rightsGeneration: number;
 }
 
+/** Shared by all connections that have published nothing, and never added to. */
+export const NO_TOPICS = new Map<string, KnownTopic>();
+
 /**
  * One network connection: bytes to packets, acks in their order and after their commit, and one
  * write to the socket a turn.
@@ -84,7 +87,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   readonly output: Output;
   readonly authorizer: Authorizer;
   readonly listenerAddress: string;
-  readonly topics = new Map<string, KnownTopic>();
+  topics = NO_TOPICS;
   /** What those take. */
   topicBytes = 0;
   /** Most devices publish to one topic again and again. */

@@ -4,13 +4,17 @@
  */
 export type GatedItem = number | Uint8Array | (() => void);
 
+// Shared by all queues in which nothing ever waited, and never added to.
+const NO_GATES: number[] = [];
+const NO_ITEMS: GatedItem[] = [];
+
 /**
  * Acks in the order of their packets [MQTT-4.6.0-2], each held back until the ring is durable up to
  * its gate. An item that needs no commit has gate 0 and only waits for those before it.
  */
 export class GatedQueue {
-  #gates: number[] = [];
-  #items: GatedItem[] = [];
+  #gates = NO_GATES;
+  #items = NO_ITEMS;
   #head = 0;
 
   get isEmpty(): boolean {
@@ -22,6 +26,10 @@ export class GatedQueue {
   }
 
   push(gate: number, item: GatedItem): void {
+    if (this.#gates === NO_GATES) {
+      this.#gates = [];
+      this.#items = [];
+    }
     this.#gates.push(gate);
     this.#items.push(item);
   }
@@ -46,8 +54,8 @@ export class GatedQueue {
   }
 
   clear(): void {
-    this.#gates = [];
-    this.#items = [];
+    this.#gates = NO_GATES;
+    this.#items = NO_ITEMS;
     this.#head = 0;
   }
 }

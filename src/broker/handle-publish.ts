@@ -10,7 +10,7 @@ import { ReasonCode } from '../codec/reason-codes.ts';
 import { decodeTopic, isMqttString, isValidTopicName } from '../codec/topic.ts';
 import type { Clock } from '../platform/clock.ts';
 import { mayPublish } from './authorizer.ts';
-import type { Connection, KnownTopic } from './connection.ts';
+import { type Connection, type KnownTopic, NO_TOPICS } from './connection.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { BrokerLimits } from './limits.ts';
 import { NO_BYTES, Publication } from './publication.ts';
@@ -233,6 +233,7 @@ export class PublishHandler {
     const bytes = 2 * name.length + KNOWN_TOPIC_BYTES;
     const isFull = this.#knownBytes + bytes > MAX_KNOWN_BYTES;
     if (isFull || connection.topics.size >= MAX_KNOWN_TOPICS) this.forgetTopics(connection);
+    if (connection.topics === NO_TOPICS) connection.topics = new Map();
     connection.topics.set(name, known);
     connection.topicBytes += bytes;
     this.#knownBytes += bytes;

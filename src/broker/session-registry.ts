@@ -315,8 +315,7 @@ export class SessionRegistry implements SessionJournal {
       if (known !== undefined) tree.remove(filter, known);
       tree.add(filter, subscription);
     }
-    session.subscriptions.set(filter, subscription);
-    session.subscriptionsVersion++;
+    session.addSubscription(subscription);
     topics.subscriptionsChanged();
   }
 

@@ -48,6 +48,11 @@ const MAX_BEYOND = 4_096;
 
 const NONE: readonly never[] = [];
 
+// Shared by all who have nothing, and never added to: empty collections of their own would be most of
+// what thousands of idle sessions take.
+const NOTHING_IN_FLIGHT = new Map<number, never>();
+const NO_SEQUENCES = new Set<number>();
+
 /**
  * The sending half of a session's QoS 1 and 2 state, as pure bookkeeping: packet identifiers, the
  * window, and the cursor that says up to where the ring is done with.
@@ -59,9 +64,9 @@ const NONE: readonly never[] = [];
  */
 export class Delivery<M> {
   readonly #window: number;
-  readonly #inFlight = new Map<number, InFlight<M>>();
-  readonly #beyond = new Set<number>();
-  readonly #expected = new Set<number>();
+  #inFlight: Map<number, InFlight<M>> = NOTHING_IN_FLIGHT;
+  #beyond = NO_SEQUENCES;
+  #expected = NO_SEQUENCES;
   /** What an earlier connection left in flight, by sequence, to be found when the ring is read. */
   #left: Map<number, InFlight<M>[]> | undefined;
   #position: number;
@@ -86,7 +91,7 @@ export class Delivery<M> {
     this.#highest = position - 1;
     this.#scanned = position - 1;
     for (const sequence of beyond) {
-      this.#beyond.add(sequence);
+      this.#addBeyond(sequence);
       if (sequence > this.#highest) this.#highest = sequence;
     }
   }
@@ -136,10 +141,10 @@ export class Delivery<M> {
     next.#ordered = this.#ordered;
     for (const [id, entry] of this.#inFlight) {
       entry.sent = false;
-      next.#inFlight.set(id, entry);
+      next.#putInFlight(id, entry);
       next.#noteLeft(entry);
     }
-    for (const sequence of this.#expected) next.#expected.add(sequence);
+    for (const sequence of this.#expected) next.expect(sequence);
     return next;
   }
 
@@ -160,7 +165,7 @@ export class Delivery<M> {
       sent: true,
       message,
     };
-    this.#inFlight.set(packetId, entry);
+    this.#putInFlight(packetId, entry);
     this.#sent++;
     this.#expected.delete(sequence);
     if (sequence <= this.#highest && sequence > 0) this.#ordered = false;
@@ -172,7 +177,7 @@ export class Delivery<M> {
   restore(packetId: number, sequence: number, released: boolean, claim?: Claim): void {
     const entry = { packetId, message: undefined, claim, qos: 2, sent: false } as const;
     const place = claim === undefined ? sequence : 0;
-    this.#inFlight.set(packetId, { ...entry, released, releasedAt: 0, sequence: place });
+    this.#putInFlight(packetId, { ...entry, released, releasedAt: 0, sequence: place });
     this.#ordered = false;
   }
 
@@ -251,7 +256,7 @@ export class Delivery<M> {
     this.#expected.delete(sequence);
     this.#reached(sequence);
     const next = this.#nextPosition();
-    if (sequence >= next) this.#beyond.add(sequence);
+    if (sequence >= next) this.#addBeyond(sequence);
     this.#moveTo(next);
   }
 
@@ -269,6 +274,7 @@ export class Delivery<M> {
    * `begin` or `forgo` names it again, the position stays at or below it.
    */
   expect(sequence: number): void {
+    if (this.#expected === NO_SEQUENCES) this.#expected = new Set();
     this.#expected.add(sequence);
   }
 
@@ -277,6 +283,16 @@ export class Delivery<M> {
     if (!this.#expected.delete(sequence)) return;
     // What waits before it has not been sent yet, so this does not mean that all up to it was.
     this.#moveTo(this.#nextPosition());
+  }
+
+  #putInFlight(packetId: number, entry: InFlight<M>): void {
+    if (this.#inFlight === NOTHING_IN_FLIGHT) this.#inFlight = new Map();
+    this.#inFlight.set(packetId, entry);
+  }
+
+  #addBeyond(sequence: number): void {
+    if (this.#beyond === NO_SEQUENCES) this.#beyond = new Set();
+    this.#beyond.add(sequence);
   }
 
   /** Messages are begun, skipped and passed in the order of the ring. */
@@ -303,7 +319,7 @@ export class Delivery<M> {
     }
     if (entry.sequence === 0) return;
     const next = this.#nextPosition();
-    if (entry.sequence >= next) this.#beyond.add(entry.sequence);
+    if (entry.sequence >= next) this.#addBeyond(entry.sequence);
     this.#moveTo(next);
   }
 
