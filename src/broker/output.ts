@@ -57,6 +57,8 @@ export class Output {
   #used = 0;
   #queued = 0;
   #isClosed = false;
+  /** Somebody was told that it is not writable, and waits. */
+  #isAwaited = false;
   #onWritable: () => void = () => undefined;
 
   constructor(options: {
@@ -76,22 +78,19 @@ export class Output {
 
   /**
    * False while the peer does not take what it was sent. Where many peers do not, each has less:
-   * their queues together must fit the machine.
+   * their queues together must fit the machine. Whoever was told false hears when it is true again.
    */
   get writable(): boolean {
     const queued = this.#queued + this.#used;
-    if (queued >= this.#limitBytes) return false;
-    return this.#pool.queuedBytes < MAX_QUEUED_BYTES || queued < SHARE_WHEN_CROWDED_BYTES;
+    const isCrowded = this.#pool.queuedBytes >= MAX_QUEUED_BYTES;
+    const isWritable = queued < (isCrowded ? SHARE_WHEN_CROWDED_BYTES : this.#limitBytes);
+    if (!isWritable) this.#isAwaited = true;
+    return isWritable;
   }
 
-  /** `fn` is called when {@link writable} is true again because the peer took something. */
+  /** `fn` is called when the peer took something and {@link writable} is true again. */
   whenWritable(fn: () => void): void {
     this.#onWritable = fn;
-  }
-
-  /** Bytes that the peer has not taken yet, those of this turn included. */
-  get queuedBytes(): number {
-    return this.#queued + this.#used;
   }
 
   /**
@@ -163,10 +162,11 @@ export class Output {
    */
   #left(bytes: number): void {
     if (this.#isClosed) return;
-    const wasWritable = this.writable;
     this.#queued -= bytes;
     this.#pool.queuedBytes -= bytes;
-    if (!wasWritable && this.writable) this.#onWritable();
+    if (!this.#isAwaited || !this.writable) return;
+    this.#isAwaited = false;
+    this.#onWritable();
   }
 
   #makeRoom(chunk: Buffer, bytes: number): Buffer {

@@ -40,15 +40,6 @@ export class SharedCursor {
     for (const sequence of open) this.#holes.set(sequence, this.#scan);
   }
 
-  /** Everything up to here was given out or passed over, but for the holes. */
-  get through(): number {
-    return this.#through;
-  }
-
-  get holes(): number {
-    return this.#holes.size;
-  }
-
   toPosition(): SharedPosition {
     return { through: this.#through, open: [...this.#holes.keys()] };
   }
