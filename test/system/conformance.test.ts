@@ -21,8 +21,11 @@ beforeAll(() => {
   executablePath();
 });
 
-describe.each(Object.entries(SCENARIOS))('%s over the executable', (_chapter, scenarios) => {
-  for (const scenario of scenarios.filter(({ needs }) => needs.world !== 'disk')) {
-    test.concurrent(nameOf(scenario), () => runOrFailAsKnown(scenario, runOverExecutable));
-  }
-});
+describe.concurrent.each(Object.entries(SCENARIOS))(
+  '%s over the executable',
+  (_chapter, scenarios) => {
+    for (const scenario of scenarios.filter(({ needs }) => needs.world !== 'disk')) {
+      test(nameOf(scenario), () => runOrFailAsKnown(scenario, runOverExecutable));
+    }
+  },
+);

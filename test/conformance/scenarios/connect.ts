@@ -411,9 +411,9 @@ const keepAlive = [
         peer.send(packets.pingreq());
         await peer.expect(packets.pingresp());
       }
-      await world.passSeconds(2.7);
+      await world.passSeconds(2);
       await peer.expectSilence();
-      await world.passSeconds(1.7);
+      await world.passSeconds(2.4);
       await peer.expectClosed(0x8d);
       await watcher.expect(packets.publish('will', 'gone'));
     },

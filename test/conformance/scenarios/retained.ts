@@ -70,7 +70,8 @@ const storing = [
       await retains(world, 't', 'x');
       const watcher = await world.subscribed('watcher', 't', 0);
       await watcher.expect(packets.publish('t', 'x', { retain: true }));
-      await retains(world, 't', '');
+      // Acknowledged, so that it is on disk when the broker is killed.
+      await retains(world, 't', '', 1);
       await watcher.expect(packets.publish('t', ''));
       await isKept(world, 't');
       await world.restart('killed');

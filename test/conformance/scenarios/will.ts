@@ -126,12 +126,12 @@ const version5 = [
     const watcher = await watcherOf(world);
     const peer = await world.connected('mortal', {
       properties: property.sessionExpiry(60),
-      will: { ...WILL, properties: property.willDelay(2) },
+      will: { ...WILL, properties: property.willDelay(3) },
     });
     peer.drop();
     await world.passSeconds(1.5);
     await watcher.expectNothing();
-    await world.passSeconds(2);
+    await world.passSeconds(3);
     await watcher.expect(world.packets.publish('will', 'gone'));
   }),
   ...proves(
@@ -140,14 +140,14 @@ const version5 = [
     async (world) => {
       const watcher = await watcherOf(world);
       const will = { ...WILL, properties: property.willDelay(60) };
-      const short = await world.connected('short', { properties: property.sessionExpiry(2), will });
+      const short = await world.connected('short', { properties: property.sessionExpiry(3), will });
       const none = await world.connected('none', { will });
       none.drop();
       await watcher.expect(world.packets.publish('will', 'gone'));
       short.drop();
       await world.passSeconds(1.5);
       await watcher.expectNothing();
-      await world.passSeconds(2);
+      await world.passSeconds(3);
       await watcher.expect(world.packets.publish('will', 'gone'));
     },
   ),
