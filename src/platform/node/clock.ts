@@ -4,6 +4,7 @@ import type { Clock, Timer } from '../clock.ts';
 
 /** The machine's clock. `atTurnEnd` is the check phase, which follows the poll phase that reads sockets. */
 export function createNodeClock(): Clock {
+  const turnEnd = new TurnEnd();
   return {
     monotonicMs: () => performance.now(),
     wallMs: () => Date.now(),
@@ -14,8 +15,27 @@ export function createNodeClock(): Clock {
       return { cancel: () => clearTimeout(timer) };
     },
     atTurnEnd(fn: () => void): void {
-      setImmediate(fn);
+      turnEnd.add(fn);
     },
+  };
+}
+
+/** One immediate a turn for all who wait for its end: at one message a turn each costs as much as a message. */
+class TurnEnd {
+  #waiting: (() => void)[] = [];
+  #running: (() => void)[] = [];
+
+  add(fn: () => void): void {
+    if (this.#waiting.length === 0) setImmediate(this.#run);
+    this.#waiting.push(fn);
+  }
+
+  readonly #run = (): void => {
+    const due = this.#waiting;
+    this.#waiting = this.#running;
+    this.#running = due;
+    for (const fn of due) fn();
+    due.length = 0;
   };
 }
 
