@@ -49,7 +49,10 @@ async function makeBlob(target: Target, bundlePath: string): Promise<string> {
   await writeFile(configPath, JSON.stringify(config));
   demand(
     'the blob',
-    await runTool('node', ['--experimental-sea-config', configPath], { cwd: folder }),
+    // With the same flags: V8 refuses compiled code that was made under others.
+    await runTool('node', [...NODE_FLAGS, '--experimental-sea-config', configPath], {
+      cwd: folder,
+    }),
   );
   return blobPath;
 }
