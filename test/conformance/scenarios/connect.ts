@@ -83,6 +83,19 @@ const order = [
     },
   ),
   ...proves(
+    { v4: ['3.2.0-1', '4.8.0-1'], v5: ['3.14.0-1', '3.2.0-1', '4.13.1-1'] },
+    'a fault right behind CONNECT is not answered before CONNACK',
+    async (world) => {
+      const { packets, version } = world;
+      const peer = await world.open();
+      // A lasting session and a will: CONNACK waits for their commit.
+      const will = { topic: 'will', payload: 'w' };
+      peer.send(packets.connect({ id: 'hasty', will, ...lastingFromNew(version) }), '00 00');
+      await peer.expectConnack();
+      await peer.expectClosed(0x81);
+    },
+  ),
+  ...proves(
     { v4: ['3.1.4-4', '3.2.2-3'], v5: ['3.1.4-5', '3.2.2-1', '3.2.2-3'] },
     'a valid CONNECT is answered by CONNACK with code 0 and no flag',
     async (world) => {

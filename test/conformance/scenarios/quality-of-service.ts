@@ -91,6 +91,30 @@ const receiver = [
     },
   ),
   ...proves(
+    { v4: '4.3.3-2', v5: ['4.3.3-11', '4.3.3-12'] },
+    'after a PUBCOMP on whatever connection the identifier stands for a new message, also when the broker is killed then',
+    async (world) => {
+      const { packets, version } = world;
+      const peer = await world.connected('p', lastingFromNew(version));
+      peer.send(packets.publish('t', 'one', { qos: 2, id: 5 }));
+      await peer.expect(packets.pubrec(5));
+      // The release is on its way to the disk when the client repeats it on a new connection.
+      peer.send(packets.pubrel(5));
+      await world.turn();
+      peer.drop();
+      const again = await world.open();
+      again.send(packets.connect({ id: 'p', ...lasting(version) }), packets.pubrel(5));
+      await again.expectConnack(0, true);
+      await again.next();
+      await world.restart('killed');
+      const watcher = await world.subscribed('watcher', 't', 0);
+      const last = await world.resumed('p', lasting(version));
+      last.send(packets.publish('t', 'two', { qos: 2, id: 5 }));
+      await last.expect(packets.pubrec(5));
+      await watcher.expect(packets.publish('t', 'two'));
+    },
+  ),
+  ...proves(
     { v4: '4.3.3-2', v5: ['4.3.3-11', '3.7.2-1'] },
     'PUBREL for an unknown identifier is answered by PUBCOMP',
     async (world) => {
