@@ -6,7 +6,7 @@ import type { CatchUpHandle, Outgoing, SessionJournal, SessionLink } from './ses
 import type { SharedGroup } from './shared-group.ts';
 import type { Subscription } from './subscription.ts';
 
-/** A durable session's queue in memory; what is beyond waits in the ring. */
+/** What of a durable session waits in memory; the rest waits in the ring. */
 const MAX_WAITING_IN_MEMORY = 1_000;
 const MAX_WAITING_BYTES = 1024 * 1024;
 
@@ -68,7 +68,7 @@ export class ClientSession {
     this.receipts = options.receipts;
     this.#journal = options.journal;
     this.#maxWaiting = options.maxWaiting;
-    this.#maxWaitingBytes = Math.min(options.maxWaitingBytes, MAX_WAITING_BYTES);
+    this.#maxWaitingBytes = options.maxWaitingBytes;
     this.#waiting = new WaitingQueue(options.journal.memory, weightOfOutgoing);
   }
 
