@@ -112,7 +112,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'our PUBREL leaves before the commit',
     file: 'src/broker/client-session.ts',
-    find: 'link.afterDurable(sequence, () => link.sendPubrel(packetId));',
+    find: 'link.afterDurable(entry.releasedAt, () => link.sendPubrel(packetId));',
     replace: 'link.sendPubrel(packetId);',
     suite: BROKER_SUITE,
   },

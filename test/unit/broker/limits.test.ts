@@ -172,23 +172,23 @@ describe('what waits for a session that is away', () => {
 
   test('of a session that is not durable the configured bytes alone decide', async () => {
     for (const [bytes, kept] of [
-      ['1MiB', 9],
-      ['16MiB', 24],
+      ['512KiB', 100],
+      ['16MiB', 600],
     ] as const) {
       const cistern = await start(`[limits]\nsession_queue_bytes = "${bytes}"\ninflight = 1`);
       const slow = await cistern.connected({ clientId: 's' });
       slow.autoAck = false;
       slow.subscribe(1, ['t', 1]);
       const publisher = await cistern.connected({ clientId: 'pub' });
-      for (let id = 1; id <= 25; id++) {
-        publisher.publish('t', `${id}`.padEnd(100_000), { qos: 1, packetId: id });
-        await cistern.settle(20);
+      for (let id = 1; id <= 601; id++) {
+        publisher.publish('t', `${id}`.padEnd(4_000), { qos: 1, packetId: id });
+        await cistern.settle(2);
       }
       slow.autoAck = true;
       slow.ack(PUBACK, slow.received[0]?.packetId ?? 0);
       await cistern.settle(100);
       expect(payloads(slow).length - 1, bytes).toBeGreaterThanOrEqual(kept);
-      expect(dropped(cistern)['queue_full'] ?? 0).toBe(25 - payloads(slow).length);
+      expect(dropped(cistern)['queue_full'] ?? 0).toBe(601 - payloads(slow).length);
     }
   });
 });
