@@ -2,7 +2,9 @@ import { MemoryCheckpoint } from '../../src/metadata/memory-checkpoint.ts';
 import type { Socket } from '../../src/platform/network.ts';
 import { SimCistern } from '../support/sim-cistern.ts';
 import { SimClock } from '../support/sim-clock.ts';
+import { CUT_MODES } from '../support/sim-disk-image.ts';
 import { SimDisk } from '../support/sim-disk.ts';
+import { SimRandom } from '../support/sim-random.ts';
 
 const ADDRESS = '127.0.0.1:1883';
 
@@ -31,9 +33,11 @@ export class FuzzWorld {
     return this.#clock.advance(ms);
   }
 
-  async restart(how: 'stopped' | 'killed', seed: number): Promise<void> {
+  /** `cut` is the power: what was not synced is gone or garbled, by the seed. */
+  async restart(how: 'stopped' | 'killed' | 'cut', seed: number): Promise<void> {
     if (how === 'stopped') await this.#cistern.stop();
-    this.#disk.kill(seed);
+    if (how === 'cut') this.#disk.cut(seed, new SimRandom(seed).pick(CUT_MODES));
+    else this.#disk.kill(seed);
     this.#clock = new SimClock({ startMs: this.#clock.monotonicMs() + 1000 });
     this.#disk = this.#disk.reboot({ clock: this.#clock });
     this.#checkpoints = this.#checkpoints.crash();

@@ -168,7 +168,7 @@ export class Storm {
   }
 
   async #restart(): Promise<void> {
-    const how = this.#random.pick(['stopped', 'killed'] as const);
+    const how = this.#random.pick(['stopped', 'killed', 'cut'] as const);
     this.#note(`the broker is ${how} and starts again`);
     await this.#world.restart(how, this.#random.uint32());
     this.#wild = [];
