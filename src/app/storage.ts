@@ -99,8 +99,7 @@ export class Storage {
    */
   async close(): Promise<void> {
     this.#timer?.cancel();
-    if (!this.ring.failed) {
-      await this.ring.flush();
+    if (!this.ring.failed && (await this.ring.flushOrGiveUp())) {
       await this.state.close().catch((error: unknown) => this.#checkpointFailed(error));
     }
     await this.ring.close();

@@ -55,6 +55,7 @@ export class Committer {
   /** A failed batch that had no slot to move to. */
   #stuck: PendingBatch | undefined;
   #idleWaiters: (() => void)[] = [];
+  #failureWaiters: (() => void)[] = [];
 
   constructor(options: CommitterOptions) {
     this.#state = options.state;
@@ -105,6 +106,16 @@ export class Committer {
       this.whenDurable({ onDurable: () => resolve() });
       this.#due = true;
       this.#pump();
+    });
+  }
+
+  /** As `flush`, but false as soon as writing has failed twice in a row. */
+  flushOrGiveUp(): Promise<boolean> {
+    if (this.isClean) return Promise.resolve(true);
+    if (this.failure !== undefined) return Promise.resolve(false);
+    return new Promise((resolve) => {
+      this.#failureWaiters.push(() => resolve(false));
+      void this.flush().then(() => resolve(true));
     });
   }
 
@@ -350,7 +361,10 @@ export class Committer {
       this.#stuck = batch;
       this.failure = error;
     }
-    if (this.failure !== undefined) this.#retryLater();
+    if (this.failure !== undefined) {
+      for (const tell of this.#failureWaiters.splice(0)) tell();
+      this.#retryLater();
+    }
     this.#idle();
   }
 

@@ -184,6 +184,10 @@ class OpenRing implements Ring {
     return this.#committer.flush();
   }
 
+  flushOrGiveUp(): Promise<boolean> {
+    return this.#committer.flushOrGiveUp();
+  }
+
   read(partitionId: number, fromOffset: number, limits: ReadLimits): Promise<ReadResult> {
     return this.#reader.read(partitionId, fromOffset, limits);
   }
@@ -237,7 +241,7 @@ class OpenRing implements Ring {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#recycler?.stop();
-    if (this.#committer.failure === undefined) await this.#committer.flush();
+    await this.#committer.flushOrGiveUp();
     // The next start then knows that nothing is missing behind the last record.
     if (this.#committer.failure === undefined) await this.#committer.commitClosed();
     await this.#committer.stop();

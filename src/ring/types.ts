@@ -269,6 +269,8 @@ export interface Ring {
   whenDurable(waiter: DurabilityWaiter): void;
   /** Commits what is open, riders included, without waiting for the window. Resolves when durable. */
   flush(): Promise<void>;
+  /** As {@link flush}, but false as soon as the device cannot be written: for a stop, which must end. */
+  flushOrGiveUp(): Promise<boolean>;
 
   /** Reads below `durableOffset`: recent from memory, old from flash in large sequential reads. */
   read(partitionId: number, fromOffset: Offset, limits: ReadLimits): Promise<ReadResult>;
