@@ -64,7 +64,7 @@ export function readStorage(table: TableReader): StorageConfig {
     path: table.value('path', dataPath, defaults.path),
     ...readRingSize(table),
     maxCommitWindowMs,
-    onFailure: table.value('on_failure', choice(['refuse', 'memory']), defaults.onFailure),
+    onFailure: table.value('on_failure', choice(['refuse', 'memory'], ['refuse']), defaults.onFailure),
     allowCow: table.value('allow_cow', anyBoolean, defaults.allowCow),
     wear: readWear(table.table('wear'), maxCommitWindowMs),
   };
@@ -133,9 +133,9 @@ function readWear(table: TableReader, maxCommitWindowMs: number): WearConfig {
         : STORAGE_DEFAULTS.wear.budgetBytesPerDay,
   );
   const floor = budgetFloor(maxCommitWindowMs);
-  if (budgetBytesPerDay < floor) {
-    const from = table.has('budget') ? 'budget' : 'endurance';
-    table.issues.error(
+  const from = ['budget', 'endurance'].find((key) => table.has(key));
+  if (from !== undefined && budgetBytesPerDay < floor) {
+    table.issues.warning(
       table.keyPath(from),
       `${describeSize(budgetBytesPerDay)} a day is below the ${describeSize(floor)} that one page ` +
         `every ${formatDuration(maxCommitWindowMs)} costs`,
@@ -292,7 +292,7 @@ function readListener(table: TableReader, shared: AuthConfig): ListenerConfig {
     listen,
     protocol: table.value(
       'protocol',
-      choice(['mqtt', 'ws', 'mqtt-sn']),
+      choice(['mqtt', 'ws', 'mqtt-sn'], ['mqtt', 'ws']),
       LISTENER_DEFAULTS.protocol,
     ),
     path: table.value('path', webPath, LISTENER_DEFAULTS.path),

@@ -55,10 +55,10 @@ function readStream(table: TableReader): StreamConfig {
     maxAgeMs: table.optional('max_age', duration(MAX_AGE)),
     whenFull: table.value(
       'when_full',
-      choice(['drop_oldest', 'reject', 'block']),
+      choice(['drop_oldest', 'reject', 'block'], ['drop_oldest']),
       defaults.whenFull,
     ),
-    ack: table.value('ack', choice(['flash', 'memory']), defaults.ack),
+    ack: table.value('ack', choice(['flash', 'memory'], ['flash']), defaults.ack),
   };
   table.finish();
   return stream;
@@ -79,7 +79,7 @@ function readUplink(table: TableReader, streamNames: readonly string[]): UplinkC
     name: table.required('name', plainName, '', 'Write name = "cloud", or where it leads.'),
     streams: readStreamNames(table, streamNames) ?? streamNames,
     start: table.value('start', choice(['earliest', 'latest']), defaults.start),
-    drain: table.value('drain', choice(['ordered', 'live_first']), defaults.drain),
+    drain: table.value('drain', choice(['ordered', 'live_first'], ['ordered']), defaults.drain),
     priority: table.value('priority', listOf(plainName), defaults.priority),
     rateLimitPerSecond: table.optional('rate_limit', rate('messages', '"500msg/s"')),
     bandwidthBytesPerSecond: table.optional('bandwidth', rate('bytes', '"64KiB/s"')),

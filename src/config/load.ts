@@ -165,6 +165,11 @@ function reportRetainedShare(root: TableReader, config: Config, issues: IssueLog
   );
 }
 
+/** One who tries it from the command line is told of the option first, and of the file after. */
+const OPEN_LISTEN_REMEDY =
+  'Add --password-file FILE (cistern passwd FILE USER makes it), or say in a configuration who may ' +
+  'come in ([auth], or anonymous = true for everyone on that network), or keep it on 127.0.0.1.';
+
 /**
  * `--listen` moves the first listener and closes the others, so that one who tries a configuration
  * beside the running broker opens one known port. What the first says about who may come in holds.
@@ -181,7 +186,7 @@ function overrideListeners(
   const anonymous = written ? first.anonymous : defaultListener(listen, first.auth).anonymous;
   const moved: ListenerConfig = { ...first, listen, anonymous };
   const problem = openListenerProblem(moved);
-  if (problem) command.issues.error('--listen', problem.message, problem.remedy);
+  if (problem) command.issues.error('--listen', problem.message, OPEN_LISTEN_REMEDY);
   return [moved];
 }
 

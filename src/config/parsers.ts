@@ -67,20 +67,26 @@ export const plainName: Parser<string> = (value) =>
 export function integer(range: Range): Parser<number> {
   return (value) => {
     if (Number.isInteger(value) && inRange(Number(value), range)) return good(Number(value));
-    return bad(
-      `expected a whole number, found ${show(value)}`,
-      `Write a number from ${range.min} to ${range.max}, without quotes.`,
-    );
+    return Number.isInteger(value)
+      ? bad(`${show(value)} is out of range`, `Choose from ${range.min} to ${range.max}.`)
+      : bad(
+          `expected a whole number, found ${show(value)}`,
+          `Write a number from ${range.min} to ${range.max}, without quotes.`,
+        );
   };
 }
 
-export function choice<T extends string | number | boolean>(choices: readonly T[]): Parser<T> {
+/** A remedy names `offered` alone: the others are known, and refused by a later check. */
+export function choice<T extends string | number | boolean>(
+  choices: readonly T[],
+  offered: readonly T[] = choices,
+): Parser<T> {
   return (value) => {
     const found = choices.find((candidate) => candidate === value);
     if (found !== undefined) return good(found);
-    const near = typeof value === 'string' ? nearest(value, choices.map(String)) : undefined;
-    const list = choices.map((each) => JSON.stringify(each)).join(', ');
-    const remedy = choices.length === 1 ? `Write ${list}.` : `Write one of ${list}.`;
+    const near = typeof value === 'string' ? nearest(value, offered.map(String)) : undefined;
+    const list = offered.map((each) => JSON.stringify(each)).join(', ');
+    const remedy = offered.length === 1 ? `Write ${list}.` : `Write one of ${list}.`;
     return bad(
       `${show(value)} is not a possible value`,
       near === undefined ? remedy : `Did you mean ${JSON.stringify(near)}? ${remedy}`,
@@ -184,8 +190,11 @@ function isHost(host: string): boolean {
   return octets.length === 4 && octets.every((each) => each !== '' && Number(each) <= 255);
 }
 
-/** A URL of one of the schemes. Credentials in it are refused: URLs are printed, secrets are not. */
-export function url(schemes: readonly string[]): Parser<string> {
+/**
+ * A URL of one of the schemes, of which a remedy names `offered`. Credentials in it are refused:
+ * URLs are printed, secrets are not.
+ */
+export function url(schemes: readonly string[], offered = schemes): Parser<string> {
   return (value) => {
     const parsed = typeof value === 'string' && URL.canParse(value) ? new URL(value) : undefined;
     if (
@@ -195,7 +204,7 @@ export function url(schemes: readonly string[]): Parser<string> {
       parsed.hostname === '' ||
       parsed.port === '0'
     ) {
-      const examples = schemes.map((scheme) => `${scheme}://host:port`).join(' or ');
+      const examples = offered.map((scheme) => `${scheme}://host:port`).join(' or ');
       return bad(`expected a URL, found ${redacted(value)}`, `Write ${examples}.`);
     }
     if (parsed.username !== '' || parsed.password !== '') {

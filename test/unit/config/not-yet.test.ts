@@ -42,6 +42,19 @@ describe('what would break what the user counts on is refused', () => {
   });
 });
 
+describe('a remedy offers nothing that the next check refuses', () => {
+  test.each([
+    [listener('protocol = "mqtt-ns"'), 'Write one of "mqtt", "ws".'],
+    [stream('when_full = "rejects"'), 'Write "drop_oldest".'],
+    [stream('ack = "memry"'), 'Write "flash".'],
+    [uplink('drain = "live"'), 'Write "ordered".'],
+    ['[[uplink]]\nname = "u"\nmqtt = { url = "mqts://h" }', 'Write mqtt://host:port.'],
+  ])('%j', async (source, remedy) => {
+    const [error = ''] = await errorsOf(source);
+    expect(error.split('\n')[1]).toBe(remedy);
+  });
+});
+
 describe('what is harmless is accepted, and said', () => {
   test.each([
     ['[storage]\nwear.budget = "4GiB/day"', 'storage.wear.budget'],
@@ -55,6 +68,14 @@ describe('what is harmless is accepted, and said', () => {
     expect(warnings.map((each) => [each.key, each.message])).toEqual([
       [key, 'is not in this version yet and has no effect'],
     ]);
+  });
+
+  test('a budget that could not be kept to does not stop a start that does not keep to it', async () => {
+    const { warnings } = await load('[storage]\nwear.budget = "500MiB/day"');
+    expect(warnings.map((each) => each.message)).toContain(
+      '500 MiB a day is below the 675 MiB that one page every 500ms costs',
+    );
+    expect((await load('[storage]\nmax_commit_window = "5ms"')).warnings).toEqual([]);
   });
 
   test('a key that says what happens anyway needs no word', async () => {
