@@ -87,6 +87,16 @@ export class ClientSession {
     return this.link?.writable === true && this.delivery.room > 0;
   }
 
+  /** As `hasRoom`, for a message at this place of the ring. */
+  hasRoomFor(sequence: number): boolean {
+    return this.link?.writable === true && this.delivery.roomFor(sequence) > 0;
+  }
+
+  /** One more of those that an earlier connection left in flight may be repeated now. */
+  get hasRoomToRepeat(): boolean {
+    return this.link?.writable === true && this.delivery.roomToRepeat > 0;
+  }
+
   /** Whether messages of this topic may go to the client; without one it is asked when it is back. */
   mayRead(topic: string): boolean {
     return this.link === undefined || this.link.rights.mayRead(topic);
@@ -211,7 +221,7 @@ export class ClientSession {
    * read once more, up to the sequence that is the last one now.
    */
   caughtUp(): boolean {
-    this.#giveUpUnsent();
+    this.giveUpUnsentBelow(Number.POSITIVE_INFINITY);
     if (this.#overflowed) {
       this.#overflowed = false;
       return false;
@@ -356,11 +366,11 @@ export class ClientSession {
    * or it was a retained copy before a restart. QoS 1 is over with. Of a QoS 2 message the client may
    * have its half, so the hand-shake is completed with PUBREL, which frees the identifier both ways.
    */
-  #giveUpUnsent(): void {
+  giveUpUnsentBelow(sequence: number): void {
     const { link, delivery } = this;
     if (link === undefined || !delivery.hasUnsent) return;
     for (const entry of [...delivery.entries()]) {
-      if (entry.sent) continue;
+      if (entry.sent || (entry.claim?.sequence ?? entry.sequence) >= sequence) continue;
       this.#journal.dropped('lapped', 1);
       if (entry.qos === 1) {
         delivery.acknowledge(entry.packetId);

@@ -43,6 +43,8 @@ export class SessionReader implements RingReader, CatchUpHandle {
   readonly #alone = new Map<Subscription, Covering>();
   #version = -1;
   #range: ReadRange;
+  /** At most the lowest sequence that is to be repeated. */
+  #unsentFrom: number;
   /** Below it nothing new is delivered. */
   #newFrom: number;
   #tally: BacklogTally | undefined;
@@ -54,6 +56,7 @@ export class SessionReader implements RingReader, CatchUpHandle {
     this.#catchUp = catchUp;
     this.#limits = limits;
     this.#newFrom = session.delivery.position;
+    this.#unsentFrom = session.delivery.lowestUnsent();
     this.#range = this.#rangeFrom(Math.min(this.#newFrom, session.delivery.lowestUnsent()));
   }
 
@@ -101,16 +104,22 @@ export class SessionReader implements RingReader, CatchUpHandle {
       if (counts) this.#tally.add(sequence, record.payload.length);
       return true;
     }
+    if (sequence > this.#unsentFrom) {
+      // Records are offered in order, so what has not been met by now is not in the ring any more.
+      // It has to go at once: while the oldest is in flight, the cursor stands still.
+      this.#session.giveUpUnsentBelow(sequence);
+      this.#unsentFrom = delivery.lowestUnsent();
+    }
     for (const entry of delivery.unsentAt(sequence)) {
-      // Given up with the rest when the range has ended.
+      // Given up when the next record is offered.
       if (!this.#session.mayRead(record.topic)) continue;
-      if (!this.#hasRoom) return false;
+      if (!this.#session.hasRoomToRepeat) return false;
       this.#session.repeat(entry, this.#asSentBefore(entry, message));
     }
     if (!this.#isNew(sequence) || delivery.isKnown(sequence)) return true;
     const match = this.#match(message);
     if (match === undefined || !this.#session.mayRead(record.topic)) return true;
-    if (!this.#hasRoom) return false;
+    if (!this.#mayDeliver(sequence)) return false;
     const { publication } = message;
     const qos = publication.qos < match.qos ? publication.qos : match.qos;
     if (qos === 0) return true;
@@ -184,9 +193,20 @@ export class SessionReader implements RingReader, CatchUpHandle {
     return this.#ring.bytesSince(from) > this.#limits.bytes;
   }
 
-  get #hasRoom(): boolean {
-    const { hasRoom, delivery } = this.#session;
-    return hasRoom && (delivery.hasUnsent || delivery.inFlight < this.#catchUp.fairWindow);
+  /**
+   * What is done ahead of the cursor takes room too, and the cursor may stand still for no other reason
+   * than that nothing told it how far the ring was read: everything before `sequence` has been offered.
+   */
+  #mayDeliver(sequence: number): boolean {
+    if (this.#hasRoomFor(sequence)) return true;
+    this.#session.delivery.passed(sequence - 1);
+    return this.#hasRoomFor(sequence);
+  }
+
+  #hasRoomFor(sequence: number): boolean {
+    const { delivery } = this.#session;
+    const isFair = delivery.hasUnsent || delivery.inFlight < this.#catchUp.fairWindow;
+    return isFair && this.#session.hasRoomFor(sequence);
   }
 
   #isNew(sequence: number): boolean {

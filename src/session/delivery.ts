@@ -111,7 +111,17 @@ export class Delivery<M> {
    */
   get room(): number {
     if (this.#beyond.size >= MAX_BEYOND) return 0;
+    return this.roomToRepeat;
+  }
+
+  /** As `room`, for repeats: they do not add to what is done ahead of the cursor, they end it. */
+  get roomToRepeat(): number {
     return Math.max(0, this.#window - this.#sent);
+  }
+
+  /** As `room`, for this sequence: one that was left out is what the cursor waits for. */
+  roomFor(sequence: number): number {
+    return sequence < this.#highest ? this.roomToRepeat : this.room;
   }
 
   /** Enough room that it is worth while to read on: not one message for each acknowledgement. */
