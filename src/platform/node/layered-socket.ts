@@ -112,8 +112,12 @@ export class LayeredSocket implements Socket {
     // One who connects and leaves without a word is a health check or a port scan.
     const hasSpoken = this.#raw.bytesRead > 0;
     if (this.#inner === undefined && this.layer !== undefined && hasSpoken) {
-      const reason = this.#failure ?? 'the peer closed the connection';
-      this.#onFailedHandshake(this.remoteAddress, this.layer, reason);
+      const { remoteAddress, layer } = this;
+      // TLS learns within the event that has led here why the stream was closed, after this.
+      queueMicrotask(() => {
+        const reason = this.#failure ?? 'the peer closed the connection';
+        this.#onFailedHandshake(remoteAddress, layer, reason);
+      });
     }
     this.onClose(error);
   }

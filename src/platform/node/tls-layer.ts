@@ -19,6 +19,11 @@ export class TlsLayer implements ListenerTls {
   readonly #options: TlsOptions;
   readonly #server: Server;
   readonly #handshakes = new Map<string, Handshake>();
+  /**
+   * The one whose plain stream says just now that it is closed. Node refuses a certificate by closing,
+   * and says so from within that event, of a TLS stream that has no name any more.
+   */
+  #closing: Handshake | undefined;
   #endsMs: number;
 
   /** Fails with TLS_UNUSABLE. */
@@ -37,7 +42,9 @@ export class TlsLayer implements ListenerTls {
     });
     this.#server.on('secureConnection', (stream: TLSSocket) => this.#secured(stream));
     this.#server.on('tlsClientError', (error: Error, stream: TLSSocket) => {
-      this.#handshakeOf(stream)?.socket.blame(describe(error));
+      const handshake = this.#handshakeOf(stream) ?? this.#closing;
+      const { authorizationError } = stream;
+      handshake?.socket.blame(authorizationError ? refused(authorizationError) : describe(error));
       stream.destroy();
     });
   }
@@ -69,7 +76,7 @@ export class TlsLayer implements ListenerTls {
     }
     const handshake = { socket, onSecure };
     this.#handshakes.set(name, handshake);
-    raw.once('close', () => this.#forget(name, handshake));
+    raw.once('close', () => this.#closed(name, handshake));
     this.#server.emit('connection', raw);
   }
 
@@ -77,6 +84,14 @@ export class TlsLayer implements ListenerTls {
   #handshakeOf(stream: TLSSocket): Handshake | undefined {
     const name = nameOf(stream);
     return name === undefined ? undefined : this.#handshakes.get(name);
+  }
+
+  #closed(name: string, handshake: Handshake): void {
+    if (this.#handshakes.get(name) === handshake) this.#closing = handshake;
+    this.#forget(name, handshake);
+    queueMicrotask(() => {
+      if (this.#closing === handshake) this.#closing = undefined;
+    });
   }
 
   #forget(name: string | undefined, handshake: Handshake): void {
@@ -112,9 +127,7 @@ export class TlsLayer implements ListenerTls {
       socket.tls = { userName: undefined };
       return undefined;
     }
-    if (!stream.authorized) {
-      return `the client's certificate is refused: ${String(stream.authorizationError)}`;
-    }
+    if (!stream.authorized) return refused(stream.authorizationError);
     const userName = userNameFrom && userNameOf(certificate, userNameFrom);
     if (userNameFrom !== undefined && userName === undefined) {
       return `the client's certificate has no ${userNameFrom.toUpperCase()} for a user name`;
@@ -122,6 +135,11 @@ export class TlsLayer implements ListenerTls {
     socket.tls = { userName };
     return undefined;
   }
+}
+
+/** `fault` is OpenSSL's name of it. */
+function refused(fault: unknown): string {
+  return `the client's certificate is refused: ${String(fault)}`;
 }
 
 /**

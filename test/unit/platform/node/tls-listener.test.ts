@@ -115,11 +115,19 @@ describe('a client certificate', () => {
       const stranger = await speak(listener.port, foreign).catch(() => undefined);
       if (stranger !== undefined) await waitFor('the end', () => stranger.isClosed);
       await waitFor('both to be noted', () => listener.failures.length === 2);
-      expect(listener.failures[0]?.reason).toBe('the client shows no certificate');
+      const late = { ...read(authority.issue({ subject: '/CN=x', endsAt: '20250101000000Z' })) };
+      const ended = await speak(listener.port, { ...late, ...versions }).catch(() => undefined);
+      if (ended !== undefined) await waitFor('the end', () => ended.isClosed);
+      await waitFor('the last to be noted', () => listener.failures.length === 3);
+      expect(listener.failures.map(({ reason }) => reason)).toEqual([
+        'the client shows no certificate',
+        "the client's certificate is refused: UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+        "the client's certificate is refused: CERT_HAS_EXPIRED",
+      ]);
       expect(listener.received(0)).toHaveLength(0);
       expect(listener.received(1)).toHaveLength(0);
       await speak(listener.port, { ...read(authority.issue({ subject: '/CN=x' })), ...versions });
-      expect(await listener.heard(2)).toBeDefined();
+      expect(await listener.heard(3)).toBeDefined();
     },
   );
 
