@@ -1,5 +1,5 @@
 import { isLoopback, splitAddress } from '../base/address.ts';
-import { STORAGE_DEFAULTS } from '../config/defaults.ts';
+import { DEFAULT_ADMIN_LISTEN, STORAGE_DEFAULTS } from '../config/defaults.ts';
 import type { Config, UplinkConfig } from '../config/types.ts';
 import { describeSize } from '../config/units.ts';
 
@@ -23,7 +23,7 @@ export function describeStart(facts: StartFacts): string {
     ...listeners.map(({ protocol, address }) =>
       line(protocol, isLoopback(address) ? `${address} (this machine only)` : address),
     ),
-    line('admin', `http://${facts.adminAddress}/api/v1/status (or: cistern status)`),
+    line('admin', `http://${facts.adminAddress}/api/v1/status (or: ${statusCommandFor(facts)})`),
     ...config.streams.map(({ name, topics }) => line('stream', `${name}: ${topics.join(' ')}`)),
     ...(config.uplinks.length === 0
       ? [line('uplink', 'none: messages stay in the ring')]
@@ -31,6 +31,16 @@ export function describeStart(facts: StartFacts): string {
     ...howToOpen(facts),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** What somebody types beside the gateway, in the directory in which it was started. */
+function statusCommandFor({ config, adminAddress }: StartFacts): string {
+  const { listen, token } = config.admin;
+  // A port of 0 in the file is whichever was free.
+  if (splitAddress(listen)?.port === 0) return `cistern status --admin ${adminAddress}`;
+  const isDefault = listen === DEFAULT_ADMIN_LISTEN && token === undefined;
+  if (isDefault || config.file === undefined) return 'cistern status';
+  return `cistern status --config ${shellWord(config.file)}`;
 }
 
 function describeUplink({ name, streams, target }: UplinkConfig): string {

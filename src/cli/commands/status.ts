@@ -4,6 +4,7 @@ import { CisternError } from '../../base/errors.ts';
 import { isEveryHost, splitAddress } from '../../base/address.ts';
 import { DEFAULT_ADMIN_LISTEN } from '../../config/defaults.ts';
 import { loadConfig } from '../../config/load.ts';
+import { address } from '../../config/parsers.ts';
 import { resolveSecret } from '../../config/secret.ts';
 import type { Arguments } from '../arguments.ts';
 import type { Command } from '../command.ts';
@@ -75,8 +76,13 @@ async function findTarget(args: Arguments, io: CliIo): Promise<Target> {
   const readText = (path: string): Promise<string> => readFile(path, 'utf8');
   const path = args.text('config');
   if (path === undefined) {
-    const address = args.text('admin') ?? DEFAULT_ADMIN_LISTEN;
-    return { address, token: io.env['CISTERN_ADMIN_TOKEN'] };
+    const admin = args.text('admin') ?? DEFAULT_ADMIN_LISTEN;
+    if (!address(admin).ok) {
+      throw args.usageError(
+        `--admin takes HOST:PORT, such as ${DEFAULT_ADMIN_LISTEN}, not "${admin}"`,
+      );
+    }
+    return { address: reachable(admin), token: io.env['CISTERN_ADMIN_TOKEN'] };
   }
   const { config } = await loadConfig({ path, readText });
   const { listen, token } = config.admin;

@@ -92,6 +92,10 @@ describe('what is not understood ends with 2 and two lines', () => {
     [['sub', '-t', 'a', '-F', '%y'], 'cistern sub: the format "%y" has an unknown field'],
     [['log', 'inspect'], 'cistern log: an argument is missing\nUsage: cistern log {inspect | '],
     [['log', 'mend', 'x'], 'cistern log: "mend" is not one of inspect, verify, dump\nUsage: '],
+    [
+      ['status', '--admin', '30301'],
+      'cistern status: --admin takes HOST:PORT, such as 127.0.0.1:9883',
+    ],
     [['status', '--admin', 'a:1', '--config', 'b'], 'cistern status: --admin and --config name'],
   ])('%j', async (argv, message) => {
     const { code, out, err } = await run(argv);

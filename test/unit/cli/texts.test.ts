@@ -155,6 +155,16 @@ describe('what a start prints', () => {
     expect(config.listeners).toMatchObject([{ listen: '0.0.0.0:1883', anonymous: false }]);
   });
 
+  test.each([
+    ['', 'cistern status'],
+    ['listen = "127.0.0.1:9884"', 'cistern status --config c.toml'],
+    ['token = "s3cret"', 'cistern status --config c.toml'],
+    ['listen = "127.0.0.1:0"', 'cistern status --admin 127.0.0.1:9883'],
+  ])('names the command that asks this gateway: [admin] %s', async (line, command) => {
+    const text = await start(`[admin]\n${line}`, ['127.0.0.1:1883']);
+    expect(text).toContain(`/api/v1/status (or: ${command})\n`);
+  });
+
   test('one who wrote a configuration is not told how to', async () => {
     expect(await start('', ['127.0.0.1:1883'])).not.toContain('To open it');
   });
