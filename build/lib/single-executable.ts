@@ -17,6 +17,8 @@ const NODE_FLAGS = [
   '--max-semi-space-size=4',
   '--max-inlined-bytecode-size=1500',
   '--max-inlined-bytecode-size-cumulative=3000',
+  // A signal must not open a debugger's port.
+  '--disable-sigusr1',
 ];
 
 function demand(step: string, result: ToolResult): void {

@@ -62,6 +62,9 @@ const MAX_IN_FLIGHT = 200_000;
 const MIN_IN_FLIGHT = 16;
 /** How long counts by topic are good enough. */
 const COUNTS_LAST_MS = 2_000;
+/** Time that counting may take before everybody else has a turn, looked at once for so many topics. */
+const COUNTING_MS = 5;
+const TOPICS_A_LOOK = 16;
 /** References from topics to those interested in them that are remembered. */
 const MAX_INTERESTS = 500_000;
 
@@ -179,7 +182,16 @@ export class CatchUp {
       this.#countedMs = nowMs;
     }
     let count = 0;
-    for (const [topic, records] of await this.#counts) if (wantsTopic(topic)) count += records;
+    let seen = 0;
+    let turnMs = this.#clock.monotonicMs();
+    for (const [topic, records] of await this.#counts) {
+      if (wantsTopic(topic)) count += records;
+      seen++;
+      if (seen % TOPICS_A_LOOK !== 0 || this.#clock.monotonicMs() - turnMs < COUNTING_MS) continue;
+      // Thousands of topics by hundreds of filters are seconds: everybody else has a turn meanwhile.
+      await this.#turn();
+      turnMs = this.#clock.monotonicMs();
+    }
     return count;
   }
 

@@ -43,7 +43,9 @@ export class Topic {
 
   constructor(name: string, streams: readonly (OpenStream | undefined)[]) {
     this.name = name;
-    this.bytes = Buffer.from(name, 'utf8');
+    // Of its own: one from the shared pool would keep 64 KiB alive for as long as the topic is known.
+    this.bytes = Buffer.allocUnsafeSlow(Buffer.byteLength(name));
+    this.bytes.write(name);
     this.streams = streams;
     this.#partitionIds = streams.map((stream) => fixedPartition(stream, name));
   }

@@ -25,6 +25,8 @@ const DEFINITION_PERIOD_BYTES = 256 * 1024;
 const DEFINITION_PERIODS = 16;
 const MAX_BATCH_BYTES = 512 * 1024;
 const MAX_IDLE_WRITERS = 8;
+/** What a record that waits takes beside its bytes, an ack that waits for it included: empty ones add up too. */
+export const PENDING_RECORD_BYTES = 64;
 /**
  * A segment with so many topics is left early, where slots are at hand: each is in memory while the
  * segment is written, and well-compressed ones would add up to hundreds of MiB.
@@ -137,7 +139,7 @@ export class Appender {
       request.time,
     );
     if (number !== 0) countSource(this.#current(), number, sequence);
-    this.pendingBytes += byteCount;
+    this.pendingBytes += byteCount + PENDING_RECORD_BYTES;
     state.counters.payloadBytes += byteCount;
     return sequence;
   }
@@ -163,7 +165,7 @@ export class Appender {
       record.time,
     );
     if (number !== 0) countSource(this.#current(), number, record.sequence);
-    this.pendingBytes += byteCount;
+    this.pendingBytes += byteCount + PENDING_RECORD_BYTES;
     this.#state.counters.carriedBytes += byteCount;
   }
 
@@ -312,7 +314,7 @@ export class Appender {
       record.ownTime ? record.time : undefined,
     );
     if (number !== 0) countSource(this.#current(), number, record.sequence);
-    this.pendingBytes += byteCount;
+    this.pendingBytes += byteCount + PENDING_RECORD_BYTES;
   }
 
   /**

@@ -1,7 +1,7 @@
 import { assert } from '../base/assert.ts';
 import type { Timer } from '../platform/clock.ts';
 import type { PendingBatch } from './active-segment.ts';
-import type { Appender } from './appender.ts';
+import { type Appender, PENDING_RECORD_BYTES } from './appender.ts';
 import { batchLength } from './batch-header.ts';
 import { type CommitGovernor, RecentWaiters } from './governor.ts';
 import type { RingState } from './ring-state.ts';
@@ -275,7 +275,7 @@ export class Committer {
       active.segment.extentOf(run.partitionId).carriedBytes += run.bytes;
       state.countBytes(run.partition);
     }
-    this.#appender.pendingBytes -= writer.payloadBytes;
+    this.#appender.pendingBytes -= writer.payloadBytes + writer.count * PENDING_RECORD_BYTES;
     for (const run of writer.runs) run.partition.becomeDurable(run.firstOffset + run.count);
     for (const waiter of writer.waiters) waiter.onDurable(state.durableSequence);
     this.#appender.recycle(writer);
