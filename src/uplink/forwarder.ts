@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.ts';
-import { CisternError } from '../base/errors.ts';
+import { CisternError, type ErrorCode } from '../base/errors.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Random } from '../platform/random.ts';
@@ -7,6 +7,7 @@ import type { ReadResult } from '../ring/types.ts';
 import type { RecordReader } from '../streams/types.ts';
 import type { BackoffLimits } from './backoff.ts';
 import type { CursorStore } from './cursor-store.ts';
+import { LapWatch, type UplinkLapse } from './lap-watch.ts';
 import { LinkKeeper } from './link-keeper.ts';
 import { PartitionCursor, type Settlement } from './partition-cursor.ts';
 import { PendingRecord } from './pending-record.ts';
@@ -66,6 +67,13 @@ export class Forwarder {
   readonly #idle = new Map<number, () => void>();
   readonly #retries: PendingRecord[] = [];
   readonly #suspicion: Suspicion;
+  readonly #laps: LapWatch;
+  /**
+   * The record for which the destination refused service or asked for a pause. Until it is settled
+   * nothing behind it is sent: that was taken already, often enough, and would arrive again at each
+   * attempt.
+   */
+  #probe: PendingRecord | undefined;
   /** Number of the link that is up, or was last. */
   #linkNumber = 0;
   /** In flight by itself, while records go out one by one. */
@@ -90,6 +98,12 @@ export class Forwarder {
     this.#logger = options.logger.child(`uplink.${options.name}`);
     this.#rate = new RateMeter(options.clock.monotonicMs());
     this.#suspicion = new Suspicion(options.poisonAttempts);
+    this.#laps = new LapWatch({
+      clock: options.clock,
+      logger: this.#logger,
+      cursors: () => this.#cursors,
+      lappedOf: (cursor) => cursor.counts.lapped + this.#lappedUnread(cursor),
+    });
     this.#links = new LinkKeeper({
       sink: options.sink,
       backoff: options.backoff,
@@ -116,6 +130,7 @@ export class Forwarder {
       this.#byPartition.set(partition.partitionId, cursor);
       return cursor;
     });
+    this.#laps.start();
     this.#links.start();
     this.#pumpSoon();
   }
@@ -124,6 +139,7 @@ export class Forwarder {
   async stop(): Promise<void> {
     if (!this.#isRunning) return;
     this.#isRunning = false;
+    this.#laps.stop();
     this.#lingerTimer?.cancel();
     for (const cancel of this.#idle.values()) cancel();
     this.#idle.clear();
@@ -176,6 +192,12 @@ export class Forwarder {
     };
   }
 
+  /** What rotation took lately; undefined where that was nothing. */
+  lapse(): UplinkLapse | undefined {
+    const recent = this.#laps.recent();
+    return recent && { name: this.#options.name, records: recent.count, sinceMs: recent.sinceMs };
+  }
+
   #startOf(partitionId: number): number {
     const { cursors, reader, name, start } = this.#options;
     const { headOffset, durableOffset, tailOffset } = reader.bounds(partitionId);
@@ -223,10 +245,14 @@ export class Forwarder {
 
   /** What was handed to the link and is not settled, in the order of sending. */
   #inFlight(): PendingRecord[] {
-    if (this.#suspicion.isOneByOne) return this.#alone === undefined ? [] : [this.#alone];
+    if (this.#isOneByOne) return this.#alone === undefined ? [] : [this.#alone];
     return [...this.#unsettled()]
       .filter(({ sentOnLink }) => sentOnLink === this.#linkNumber)
       .sort((a, b) => a.sentNumber - b.sentNumber);
+  }
+
+  get #isOneByOne(): boolean {
+    return this.#suspicion.isOneByOne || this.#probe?.isSettled === false;
   }
 
   *#unsettled(): Generator<PendingRecord> {
@@ -262,19 +288,24 @@ export class Forwarder {
         this.#onPoison(record, outcome.message);
         break;
       case 'refused':
-        this.#links.drop(new CisternError('UPSTREAM_REFUSED', outcome.message));
+        this.#onRefused(record, 'UPSTREAM_REFUSED', outcome.message);
         break;
       case 'throttled':
-        this.#links.drop(new CisternError('UPSTREAM_UNREACHABLE', outcome.message));
+        this.#onRefused(record, 'UPSTREAM_UNREACHABLE', outcome.message);
         break;
     }
+  }
+
+  #onRefused(record: PendingRecord, code: ErrorCode, message: string): void {
+    this.#probe = record;
+    this.#links.drop(new CisternError(code, about(record, message)));
   }
 
   #onPoison(record: PendingRecord, message: string): void {
     record.poisonings += 1;
     if (record.poisonings < this.#options.poisonAttempts) {
       // One by one, the record is the next one again by itself.
-      if (!this.#suspicion.isOneByOne) this.#retries.push(record);
+      if (!this.#isOneByOne) this.#retries.push(record);
       this.#pumpSoon();
     } else {
       this.#deadLetter(record, message);
@@ -283,7 +314,7 @@ export class Forwarder {
 
   #deadLetter(record: PendingRecord, message: string): void {
     const { origin, topic, poisonings } = record;
-    this.#recordError = `${message} (record ${origin}, topic ${topic})`;
+    this.#recordError = about(record, message);
     const attempts = Math.max(1, poisonings);
     this.#logger.warn('uplink.dead_lettered', { origin, topic, attempts, error: message });
     this.#settle(record, 'deadLettered');
@@ -352,7 +383,7 @@ export class Forwarder {
   }
 
   #collect(room: number): PendingRecord[] {
-    if (this.#suspicion.isOneByOne) return this.#collectOne(room);
+    if (this.#isOneByOne) return this.#collectOne(room);
     const limit = Math.min(room, this.#options.batch.records);
     const batch: PendingRecord[] = [];
     let bytes = 0;
@@ -382,10 +413,18 @@ export class Forwarder {
 
   #collectOne(room: number): PendingRecord[] {
     if (this.#alone !== undefined || room === 0) return [];
-    this.#alone = this.#suspicion.next(this.#unsettled());
+    this.#alone = this.#suspicion.isOneByOne
+      ? this.#suspicion.next(this.#unsettled())
+      : this.#upToProbe();
     if (this.#alone === undefined) return [];
     this.#noteSent(this.#alone);
     return [this.#alone];
+  }
+
+  /** Whatever is still in doubt before the probe goes first, so that nothing is overtaken. */
+  #upToProbe(): PendingRecord | undefined {
+    const partitionId = this.#probe?.partitionId;
+    return partitionId === undefined ? undefined : this.#byPartition.get(partitionId)?.oldest;
   }
 
   #noteSent(record: PendingRecord): void {
@@ -480,10 +519,9 @@ export class Forwarder {
     const records = result.records.map(
       (view) => new PendingRecord(view, cursor.partition, prefix, nowMs),
     );
-    const { lapped } = result;
-    if (lapped > 0) this.#logger.warn('uplink.lapped', { stream, partition: index, lapped });
     cursor.take(from, result, records);
     if (cursor.readOffset !== result.nextOffset) return;
+    if (result.lapped > 0) this.#laps.look();
     // An idle link is not a stalled one: its time runs from the first record it has to carry.
     if (isFirst) this.#links.progressed();
     for (const [at, record] of records.entries()) {
@@ -514,4 +552,8 @@ export class Forwarder {
       : nowMs - record.readAtMs;
     return Math.max(0, Math.round(ageMs / 100) / 10);
   }
+}
+
+function about({ origin, topic }: PendingRecord, message: string): string {
+  return `${message} (record ${origin}, topic ${topic})`;
 }

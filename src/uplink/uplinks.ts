@@ -9,6 +9,7 @@ import type { CursorStore } from './cursor-store.ts';
 import { Forwarder } from './forwarder.ts';
 import type { Sink } from './sink.ts';
 import { type Credentials, MqttSink } from './sinks/mqtt.ts';
+import type { UplinkLapse } from './lap-watch.ts';
 import type { UplinkStatus } from './types.ts';
 
 export interface UplinksOptions {
@@ -29,6 +30,8 @@ export interface Uplinks {
   /** Closes the links and saves the cursors; the state store must still take them. */
   stop(): Promise<void>;
   statuses(): readonly UplinkStatus[];
+  /** Of those that lost records to rotation within the last hour. */
+  lapses(): readonly UplinkLapse[];
 }
 
 /** Makes every configured uplink. Throws CONFIG_INVALID where one cannot be made. */
@@ -42,6 +45,7 @@ export function createUplinks(options: UplinksOptions): Uplinks {
       await Promise.all(forwarders.map((forwarder) => forwarder.stop()));
     },
     statuses: () => forwarders.map((forwarder) => forwarder.status()),
+    lapses: () => forwarders.flatMap((forwarder) => forwarder.lapse() ?? []),
   };
 }
 

@@ -1,5 +1,6 @@
 import { connect, type IClientOptions, type IClientPublishOptions, type MqttClient } from 'mqtt';
 import { CisternError } from '../../base/errors.ts';
+import { AckReasonFilter } from '../../codec/ack-reason-filter.ts';
 import { isValidTopicNameText } from '../../codec/topic.ts';
 import type { MqttTargetConfig } from '../../config/types.ts';
 import type { Clock } from '../../platform/clock.ts';
@@ -160,6 +161,7 @@ class MqttLink implements SinkLink {
   readonly #listener: LinkListener;
   readonly #attempt: Attempt;
   readonly #limits: Limits;
+  readonly #acks = new AckReasonFilter();
   #phase: 'connecting' | 'up' | 'closed' = 'connecting';
   #outstanding = 0;
   #fault: CisternError | undefined;
@@ -186,11 +188,13 @@ class MqttLink implements SinkLink {
       mayRetain: true,
     };
     client.once('connect', (packet) => this.#onConnack(packet.properties));
-    const note = (error: Error): void =>
-      this.#noteFault(faultOf(error, options.config.url), CLOSED_BY_PEER.has(codeNameOf(error)));
-    client.on('error', note);
+    if (version === 5) {
+      // Before MQTT.js, which reads what the stream is piped into.
+      client.stream.prependListener('data', (chunk: Buffer) => this.#acks.rewrite(chunk));
+    }
+    client.on('error', (error) => this.#onError(error));
     // MQTT.js passes on only some of the socket's errors; the others would be a bare "closed".
-    client.stream.on('error', note);
+    client.stream.on('error', (error) => this.#onError(error));
     client.on('disconnect', ({ reasonCode }) => {
       const message = `The upstream ended the connection: ${reasonText(reasonCode ?? 0)}.`;
       const error = new CisternError('UPSTREAM_UNREACHABLE', message);
@@ -276,6 +280,22 @@ class MqttLink implements SinkLink {
     this.#attempt.onUp();
   }
 
+  #onError(error: Error): void {
+    const { url } = this.#options.config;
+    if (this.#client.stream.destroyed) {
+      this.#noteFault(faultOf(error, url), CLOSED_BY_PEER.has(codeNameOf(error)));
+      return;
+    }
+    // MQTT.js goes on after a packet that it cannot read, and has lost what came with it: whatever
+    // was acknowledged there would be waited for in vain.
+    const isRefusal = this.#phase === 'connecting' && codeOf(error) !== undefined;
+    this.#noteFault(isRefusal ? faultOf(error, url) : protocolFault(error), !isRefusal);
+    // What came before that packet is handled in this turn.
+    this.#options.clock.atTurnEnd(() => {
+      if (this.#phase !== 'closed') this.#client.end(true);
+    });
+  }
+
   /** The first fault is the cause; what follows it is noise. */
   #noteFault(error: CisternError, isEndedByPeer = false): void {
     if (this.#fault !== undefined) return;
@@ -306,17 +326,25 @@ class MqttLink implements SinkLink {
     }
     const { payload } = record;
     const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
-    this.#client.publish(topic, bytes, options, (error) => {
+    this.#client.publish(topic, bytes, options, (error, packet) => {
       if (error === undefined || error === null) this.#settle(record, ACKNOWLEDGED);
-      else this.#onPublishError(record, error);
+      else this.#onPublishError(record, topic, error, packet?.messageId);
     });
   }
 
-  #onPublishError(record: UplinkRecord, error: Error): void {
-    const code = codeOf(error);
+  #onPublishError(
+    record: UplinkRecord,
+    topic: string,
+    error: Error,
+    packetId: number | undefined,
+  ): void {
+    const told = codeOf(error);
     // Without a code the connection ended, which `close` tells; the record stays in doubt.
-    if (code === undefined) return;
-    const message = `The upstream refused a message: ${reasonText(code)}.`;
+    if (told === undefined) return;
+    const code = (packetId === undefined ? undefined : this.#acks.take(packetId)) ?? told;
+    // The forwarder names the topic that the record has here.
+    const where = topic === record.topic ? '' : ` to ${topic}`;
+    const message = `The upstream refused a message${where}: ${reasonText(code)}.`;
     if (code === NO_MATCHING_SUBSCRIBERS) this.#settle(record, ACKNOWLEDGED);
     else if (POISON_REASONS.has(code)) this.#settle(record, { kind: 'poison', message });
     else if (code === QUOTA_EXCEEDED) this.#settle(record, { kind: 'throttled', message });
@@ -443,6 +471,11 @@ function messageOf(error: Error): string {
   const first: unknown = error instanceof AggregateError ? error.errors[0] : undefined;
   if (error.message === '' && first instanceof Error) return first.message;
   return error.message;
+}
+
+function protocolFault(error: Error): CisternError {
+  const message = `The upstream sent what is not MQTT as we speak it: ${error.message}.`;
+  return new CisternError('UPSTREAM_UNREACHABLE', message, { cause: error });
 }
 
 /** A negative CONNACK has a number as its code, a socket's error a name such as ECONNREFUSED. */

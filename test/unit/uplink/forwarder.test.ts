@@ -376,6 +376,54 @@ describe('whose fault it is', () => {
     await forwarder.stop();
   });
 
+  it('a refused record is named, and holds back what was taken already until it is taken too', async () => {
+    const { clock, reader, sink, make } = bench({ partitions: 2 });
+    fill(reader, 30, FIRST);
+    fill(reader, 30, SECOND);
+    const refused = originsOf(1, 0, 4)[0];
+    sink.verdict = ({ origin }) =>
+      origin === refused ? { kind: 'refused', message: 'No.' } : { kind: 'acknowledged' };
+    const forwarder = make();
+    forwarder.start();
+    await settle(clock);
+    const before = sink.arrived.length;
+    await clock.advance(120_000);
+    expect(sink.links).toBeGreaterThan(10);
+    expect(new Set(sink.arrived.slice(before))).toEqual(new Set([refused]));
+    expect(forwarder.status()).toMatchObject({
+      state: 'stalled',
+      lastError: `No. (record ${refused}, topic t/4)`,
+    });
+    sink.verdict = () => ({ kind: 'acknowledged' });
+    await clock.advance(9000);
+    await settle(clock);
+    expect(forwarder.status()).toMatchObject({ state: 'connected', acknowledgedRecords: 60 });
+    for (const partition of [0, 1]) {
+      expectFirstArrivalsInOrder(sink.arrived, `gw/cafe/telemetry/${partition}/`);
+    }
+    // Twice at most: what was in flight when the first refusal came.
+    const others = sink.arrived.filter((origin) => origin !== refused);
+    expect(others.length - new Set(others).size).toBeLessThanOrEqual(sink.window);
+    await forwarder.stop();
+  });
+
+  it('what is in doubt before a refused record is sent again before it', async () => {
+    const { clock, reader, sink, make } = bench();
+    fill(reader, 8);
+    sink.verdict = ({ offset }) => {
+      if (offset === 4) return { kind: 'refused', message: 'No.' };
+      return offset < 2 || sink.links > 1 ? { kind: 'acknowledged' } : undefined;
+    };
+    const forwarder = make();
+    forwarder.start();
+    await settle(clock);
+    const before = sink.arrived.length;
+    await clock.advance(60_000);
+    expect([...new Set(sink.arrived.slice(before))]).toEqual(originsOf(3, 0, 2));
+    expect(forwarder.status()).toMatchObject({ state: 'stalled', acknowledgedRecords: 4 });
+    await forwarder.stop();
+  });
+
   it('a throttling destination gets a pause, not more of the same', async () => {
     const { clock, reader, sink, make } = bench();
     fill(reader, 1);
