@@ -109,6 +109,8 @@ export class CatchUp {
   #interests = 0;
   #counts: Promise<ReadonlyMap<string, number>> | undefined;
   #countedMs = 0;
+  /** Ends with the count that is under way: one at a time, or each would take its share of a turn. */
+  #counting: Promise<void> = Promise.resolve();
   #chunks: Chunk[] = [];
   #chunkBytes = 0;
   #joins = 0;
@@ -175,7 +177,22 @@ export class CatchUp {
    * How many records at most those who want some topics may find: from the tables of topics, which
    * cost much less than the records. Asked by many at once, read once.
    */
-  async countAtMost(wantsTopic: (topic: string) => boolean): Promise<number> {
+  async countAtMost(
+    wantsTopic: (topic: string) => boolean,
+    isStopped: () => boolean,
+  ): Promise<number> {
+    const before = this.#counting;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#counting = promise;
+    try {
+      await before;
+      return isStopped() ? 0 : await this.#count(wantsTopic, isStopped);
+    } finally {
+      resolve();
+    }
+  }
+
+  async #count(wantsTopic: (topic: string) => boolean, isStopped: () => boolean): Promise<number> {
     const nowMs = this.#clock.monotonicMs();
     if (this.#counts === undefined || nowMs - this.#countedMs > COUNTS_LAST_MS) {
       this.#counts = this.#ring.countByTopic();
@@ -190,6 +207,7 @@ export class CatchUp {
       if (seen % TOPICS_A_LOOK !== 0 || this.#clock.monotonicMs() - turnMs < COUNTING_MS) continue;
       // Thousands of topics by hundreds of filters are seconds: everybody else has a turn meanwhile.
       await this.#turn();
+      if (isStopped()) return 0;
       turnMs = this.#clock.monotonicMs();
     }
     return count;

@@ -174,8 +174,9 @@ export class SessionReader implements RingReader, CatchUpHandle {
   async #isTooMuch(range: ReadRange): Promise<boolean | undefined> {
     const wantsTopic = (topic: string) => this.wantsTopic(topic);
     // What cannot be read now is met, and told of, when the records are read.
-    const count = await this.#catchUp.countAtMost(wantsTopic).catch(() => Infinity);
-    if (this.#isStopped || range !== this.#range) return undefined;
+    const isStopped = () => this.#isStopped || range !== this.#range;
+    const count = await this.#catchUp.countAtMost(wantsTopic, isStopped).catch(() => Infinity);
+    if (isStopped()) return undefined;
     // Messages of one session are about as large as all are; twice that is on the safe side.
     const records = Math.max(1, range.end - range.from);
     const bytes = (2 * count * this.#ring.bytesSince(range.from)) / records;
