@@ -18,6 +18,7 @@ import type { Arguments } from '../arguments.ts';
 import type { Command } from '../command.ts';
 import { ExitCode } from '../exit-code.ts';
 import type { CliIo } from '../io.ts';
+import { ShownRecords } from '../shown-records.ts';
 
 export const logCommand: Command = {
   spec: {
@@ -33,7 +34,7 @@ export const logCommand: Command = {
       'inspect  a line for each segment: what it is, how full, and what is wrong with it\n' +
         'verify   checks every checksum, and that no segment is missing; ends with 4 where something is\n' +
         '         wrong. A commit that a power cut has cut short is not: it was not acknowledged\n' +
-        'dump     every message in the ring, oldest segment first',
+        'dump     every message in the ring once, oldest segment first',
       'DIR is the data directory. A gateway may be running on it, but then what it writes meanwhile may\n' +
         'look damaged: stop it for a verdict.',
     ],
@@ -54,7 +55,7 @@ export const logCommand: Command = {
       case 'verify':
         return verify(await openRingFolder(directory), io);
       case 'dump':
-        return dump(await openRingFolder(directory), args, io);
+        return dump(await openRingFolder(directory), directory, args, io);
       default:
         throw args.usageError(`"${action}" is not one of inspect, verify, dump`);
     }
@@ -133,10 +134,20 @@ function plural(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-async function dump(options: InspectOptions, args: Arguments, io: CliIo): Promise<ExitCode> {
+async function dump(
+  options: InspectOptions,
+  directory: string,
+  args: Arguments,
+  io: CliIo,
+): Promise<ExitCode> {
   const streams = await streamsById(options);
   const wanted = args.text('stream');
+  if (wanted !== undefined && ![...streams.values()].includes(wanted)) {
+    throw noSuchStream(wanted, directory, streams);
+  }
+  const shown = new ShownRecords();
   for await (const record of dumpRing(options)) {
+    if (!shown.add(record)) continue;
     const stream = streams.get(record.partitionId) ?? '?';
     const isMessage = record.partitionId >= FIRST_STREAM_PARTITION_ID;
     if (wanted === undefined ? !isMessage : stream !== wanted) continue;
@@ -144,6 +155,19 @@ async function dump(options: InspectOptions, args: Arguments, io: CliIo): Promis
     io.stdout.write(`${format(record, stream)}\n`);
   }
   return ExitCode.ok;
+}
+
+function noSuchStream(
+  wanted: string,
+  directory: string,
+  streams: ReadonlyMap<number, string>,
+): CisternError {
+  const ids = [...streams.keys()].filter((id) => id >= FIRST_STREAM_PARTITION_ID);
+  const names = [...new Set(ids.map((id) => streams.get(id)))].join(', ');
+  const message = `cistern log: the ring in ${directory} has no record of a stream "${wanted}"`;
+  return new CisternError('USAGE', message, {
+    remedy: `Streams with records: ${names === '' ? 'none' : names}.`,
+  });
 }
 
 async function streamsById(options: InspectOptions): Promise<ReadonlyMap<number, string>> {

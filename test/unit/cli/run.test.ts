@@ -150,6 +150,31 @@ test('who connects while the ring is being made is refused, and finds a whole br
   expect(await cli(publish, new TestIo())).toBe(0);
 });
 
+test('after a kill, log dump shows each message once, in its order', async () => {
+  const data = join(folder, 'data');
+  const numbers = Array.from({ length: 600 }, (_, index) => `${index}`);
+  for (const half of [numbers.slice(0, 300), numbers.slice(300)]) {
+    const gateway = start();
+    const port = (await address(gateway, 'mqtt')).split(':')[1] ?? '';
+    const io = new TestIo({ stdin: half.map((each) => `${each}${'.'.repeat(200)}\n`) });
+    expect(await cli(['pub', '-p', port, '-t', 's', '-l', '-q', '1'], io)).toBe(0);
+    gateway.child.kill('SIGKILL');
+    await gateway.exit;
+  }
+  const last = start();
+  await address(last, 'mqtt');
+  last.child.kill('SIGTERM');
+  await last.exit;
+  const io = new TestIo();
+  expect(await cli(['log', 'dump', data, '--json'], io)).toBe(0);
+  const records = io.out
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { offset: number; payload: string });
+  expect(records.map(({ payload }) => payload.replace(/\.+$/, ''))).toEqual(numbers);
+  expect(new Set(records.map(({ offset }) => offset)).size).toBe(numbers.length);
+});
+
 test('log looks into the ring, and verify finds a byte that is wrong', async () => {
   const gateway = start();
   const port = (await address(gateway, 'mqtt')).split(':')[1] ?? '';
@@ -174,6 +199,14 @@ test('log looks into the ring, and verify finds a byte that is wrong', async () 
     { stream: 'default', offset: 1, topic: 's/1', payload: '7' },
     { stream: 'default', offset: 2, topic: 's/1' },
   ]);
+  expect((await run('dump', data, '--stream', 'default', '--json')).out).toBe(dumped.out);
+  expect(await run('dump', data, '--stream', 'defalt')).toEqual({
+    code: 2,
+    out: '',
+    err:
+      `cistern log: the ring in ${data} has no record of a stream "defalt"\n` +
+      'Streams with records: default.\n',
+  });
   expect((await run('inspect', data)).out).toMatch(
     /default \(partition id \d+\): 3 records, offsets 0 to 2/,
   );
