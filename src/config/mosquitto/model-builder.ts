@@ -1,8 +1,9 @@
+import { CisternError } from '../../base/errors.ts';
 import { nearest } from '../issue.ts';
 import { parseBridgeTopic } from './bridge-topic.ts';
 import type { ConfLine, ConfVisitor } from './conf-lines.ts';
 import type { Access, ConfBridge, ConfListener, ConfModel, Plugin } from './model.ts';
-import { type NoteLog, plainLine } from './notes.ts';
+import { formatOrigin, type NoteLog, plainLine } from './notes.ts';
 import { findOption, type OptionSpec, optionNames } from './options.ts';
 import { type Given, parseFlag, parseWhole, Settings } from './settings.ts';
 
@@ -27,6 +28,8 @@ export class ModelBuilder implements ConfVisitor {
   readonly #places: Place[] = [];
   #place: Place;
   #isPerListener = false;
+  /** Whether some line has said who may come in. */
+  #hasAccessLine = false;
 
   constructor(notes: NoteLog) {
     this.#notes = notes;
@@ -80,7 +83,8 @@ export class ModelBuilder implements ConfVisitor {
       this.#misread(line, `It takes ${wanted[spec.kind]}.`);
       return;
     }
-    if (name === 'per_listener_settings') this.#isPerListener = value === true;
+    if (name === 'per_listener_settings') this.#setPerListener(value === true, line);
+    if (spec.scope === 'access') this.#hasAccessLine = true;
     const { fate } = spec;
     if (!fate) {
       this.#settingsOf(spec).set(name, { value, at: line.at });
@@ -90,6 +94,25 @@ export class ModelBuilder implements ConfVisitor {
       this.#notes.add(fate.kind, line.at, line.name, fate.text);
     }
     if (spec.scope === 'listener') this.#place.listener.isConfigured = true;
+  }
+
+  /**
+   * Behind an option that it divides, Mosquitto ends. There is no telling which listeners that option
+   * was meant for, and a guess could open one.
+   */
+  #setPerListener(value: boolean, { at }: ConfLine): void {
+    if (value && this.#hasAccessLine) {
+      throw new CisternError(
+        'CONFIG_INVALID',
+        `${plainLine(formatOrigin(at))}: per_listener_settings stands behind options of who may come in, ` +
+          'and Mosquitto does not start so.',
+        {
+          remedy:
+            'Write the line at the top of the file, see that Mosquitto starts, and import again.',
+        },
+      );
+    }
+    this.#isPerListener = value;
   }
 
   #settingsOf({ scope }: OptionSpec): Settings {
@@ -209,6 +232,7 @@ export class ModelBuilder implements ConfVisitor {
   }
 
   #pluginLine(name: string, line: ConfLine): void {
+    this.#hasAccessLine = true;
     const [first = '', ...rest] = line.value.split(/\s+/);
     if (name.endsWith('*')) {
       const option = line.name.replace(/^(auth|plugin)_opt_/, '');

@@ -20,6 +20,19 @@ describe.each(Object.entries(CONFIGURATIONS))('%s', (_, text) => {
   });
 });
 
+test.each([
+  'allow_anonymous false\nper_listener_settings true\nlistener 1884\nallow_anonymous true',
+  'listener 1884\nacl_file /acl\nper_listener_settings true',
+  'plugin /p.so\nper_listener_settings true',
+])('a file that Mosquitto itself refuses is not guessed at: %j', async (text) => {
+  const line = text.split('\n').indexOf('per_listener_settings true') + 1;
+  await expect(convert(text)).rejects.toThrow(
+    `m.conf:${line}: per_listener_settings stands behind`,
+  );
+  const moved = text.replace('\nper_listener_settings true', '');
+  expect((await convert(`per_listener_settings true\n${moved}`)).toml).toContain('[[listener]]');
+});
+
 describe('listeners', () => {
   test('none is loopback, and open to all there', async () => {
     const { config } = await (await convert(named('debian.conf'))).checked();
