@@ -64,7 +64,11 @@ export function readStorage(table: TableReader): StorageConfig {
     path: table.value('path', dataPath, defaults.path),
     ...readRingSize(table),
     maxCommitWindowMs,
-    onFailure: table.value('on_failure', choice(['refuse', 'memory'], ['refuse']), defaults.onFailure),
+    onFailure: table.value(
+      'on_failure',
+      choice(['refuse', 'memory'], ['refuse']),
+      defaults.onFailure,
+    ),
     allowCow: table.value('allow_cow', anyBoolean, defaults.allowCow),
     wear: readWear(table.table('wear'), maxCommitWindowMs),
   };

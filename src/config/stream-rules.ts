@@ -48,6 +48,21 @@ function unreachableReason(
   return undefined;
 }
 
+/**
+ * Whether every message has a stream. Where it looks unlikely but cannot be excluded by the filters
+ * one by one, the answer is no.
+ */
+export function takeEverything(streams: readonly StreamConfig[]): boolean {
+  const covers = (filter: string, others: readonly StreamConfig[]): boolean =>
+    others.some(({ topics, exclude, minQos }, index) => {
+      const takes = topics.some((each) => each === '+/#' || filterCovers(each, filter));
+      if (minQos > 0 || !takes) return false;
+      const rest = others.toSpliced(index, 1);
+      return exclude.every((each) => !filtersMeet(each, filter) || covers(each, rest));
+    });
+  return covers('#', streams);
+}
+
 /** Bytes that all quotas together may use: 80 % of what is left beside the slots always in hand. */
 export function quotaCapacity(storage: StorageConfig): number {
   const segments = storage.sizeBytes / storage.segmentSizeBytes;

@@ -114,7 +114,12 @@ function readMqtt(table: TableReader): MqttTargetConfig {
   const defaults = MQTT_TARGET_DEFAULTS;
   const target: MqttTargetConfig = {
     type: 'mqtt',
-    url: table.required('url', url(['mqtt', 'mqtts'], ['mqtt']), '', 'Write url = "mqtt://host:1883".'),
+    url: table.required(
+      'url',
+      url(['mqtt', 'mqtts'], ['mqtt']),
+      '',
+      'Write url = "mqtt://host:1883".',
+    ),
     version: table.value('version', mqttVersion, defaults.version),
     qos: table.value('qos', choice([1, 2]), defaults.qos),
     topic: table.value('topic', topicTemplate, defaults.topic),

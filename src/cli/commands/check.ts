@@ -4,12 +4,19 @@ import { examineAuth } from '../../auth/examine-auth.ts';
 import { describeConfig } from '../../config/describe.ts';
 import { formatIssue } from '../../config/issue.ts';
 import { loadConfig } from '../../config/load.ts';
+import { takeEverything } from '../../config/stream-rules.ts';
 import { examineTlsFiles } from '../../platform/node/tls-files.ts';
 import { readTokenKeys } from '../../platform/node/token-keys.ts';
 import type { Command } from '../command.ts';
 import { ExitCode } from '../exit-code.ts';
 
 const readText = (path: string): Promise<string> => readFile(path, 'utf8');
+
+/** No error: to keep some topics only may be just what is wanted. */
+const UNOWNED =
+  '\n# What no [[stream]] takes is acknowledged, passed on to clients with a subscription or a session,\n' +
+  '# and kept as a retained message where it is one. No uplink sends it. A last [[stream]] with\n' +
+  '# topics = ["#"] would take it.\n';
 
 export const checkCommand: Command = {
   spec: {
@@ -43,6 +50,7 @@ export const checkCommand: Command = {
     io.stdout.write(describeConfig(config));
     const cost = describeCost(costOf(config)).map((line) => `# ${line}\n`);
     io.stdout.write(`\n# What it costs:\n${cost.join('')}`);
+    if (!takeEverything(config.streams)) io.stdout.write(UNOWNED);
     for (const warning of warnings) io.stderr.write(`${formatIssue(warning)}\n`);
     return ExitCode.ok;
   },

@@ -132,6 +132,21 @@ describe('check', () => {
     );
   });
 
+  test.each([
+    ['', false],
+    ['topics = ["a/#"]', true],
+    ['topics = ["#"]', false],
+    ['topics = ["+/#"]', false],
+    ['topics = ["#"]\nmin_qos = 1', true],
+    ['topics = ["#"]\nexclude = ["b/#"]', true],
+    ['topics = ["#"]\nexclude = ["b/#"]\n[[stream]]\nname = "b"\ntopics = ["b/#"]', false],
+  ])('says whether topics are left that no stream keeps: %j', async (lines, isSaid) => {
+    const path = await configFile(lines === '' ? '' : `[[stream]]\nname = "a"\n${lines}\n`);
+    const { code, out, err } = await run(['check', '-c', path]);
+    expect([code, err]).toEqual([0, '']);
+    expect(out.includes('\n# What no [[stream]] takes')).toBe(isSaid);
+  });
+
   test('warns on standard error, and that is no failure', async () => {
     const path = await configFile('[[stream]]\nname = "a"\ntopics = ["a"]\nmax_age = "7d"\n');
     const { code, err } = await run(['check', '-c', path]);
