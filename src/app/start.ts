@@ -7,7 +7,9 @@ import { RETAINED_SHARE, STATE_SHARE } from '../config/defaults.ts';
 import { resolveSecret } from '../config/secret.ts';
 import type { Config } from '../config/types.ts';
 import { assert } from '../base/assert.ts';
+import type { Logger } from '../platform/logger.ts';
 import type { Layer, Listener } from '../platform/network.ts';
+import { FIRST_STREAM_PARTITION_ID, type Ring } from '../ring/types.ts';
 import { createRecordReader } from '../streams/record-reader.ts';
 import { StreamTable } from '../streams/stream-table.ts';
 import type { Environment } from './environment.ts';
@@ -75,6 +77,7 @@ async function startInOrder(
   started.push(() => storage.close());
   const { ring, state } = storage;
   const streams = new StreamTable(config.streams, ring);
+  warnOfForgottenStreams(config, ring, logger.child('stream'));
   const limits = limitsOf(config);
   const broker = new Broker({
     ring,
@@ -138,6 +141,28 @@ async function startInOrder(
     reloads,
     stopAll,
   });
+}
+
+/**
+ * A stream that was taken out of the configuration, or has another name there now, still has its
+ * records: nothing forwards them, no status names them, and rotation takes them with the others.
+ */
+function warnOfForgottenStreams(
+  { streams }: Config,
+  ring: Pick<Ring, 'partitions'>,
+  logger: Logger,
+): void {
+  const configured = new Set(streams.map(({ name }) => name));
+  const forgotten = new Map<string, number>();
+  for (const { id, stream, headOffset, tailOffset } of ring.partitions()) {
+    if (id < FIRST_STREAM_PARTITION_ID || configured.has(stream)) continue;
+    forgotten.set(stream, (forgotten.get(stream) ?? 0) + tailOffset - headOffset);
+  }
+  for (const [stream, records] of forgotten) {
+    if (records === 0) continue;
+    const meaning = 'It is not configured any more: no uplink sends what the ring holds of it.';
+    logger.warn('stream.not_configured', { stream, records, meaning });
+  }
 }
 
 /** Files that cannot be used stop the start before anything is made. */
