@@ -5,6 +5,8 @@ import type { Clock } from '../platform/clock.ts';
 export interface Condition {
   readonly code: string;
   readonly message: string;
+  /** Monotonic time at which it began, where that is known; else it is as old as its message. */
+  readonly sinceMs?: number;
 }
 
 /** Remembers since when each condition has been there. */
@@ -21,9 +23,9 @@ export class Alarms {
     const now = this.#clock.monotonicMs();
     const codes = new Set(conditions.map(({ code, message }) => `${code} ${message}`));
     for (const known of this.#since.keys()) if (!codes.has(known)) this.#since.delete(known);
-    return conditions.map(({ code, message }) => {
+    return conditions.map(({ code, message, sinceMs }) => {
       const key = `${code} ${message}`;
-      const since = this.#since.get(key) ?? now;
+      const since = sinceMs ?? this.#since.get(key) ?? now;
       this.#since.set(key, since);
       return { code, message, sinceSeconds: Math.round((now - since) / 1000) };
     });

@@ -128,6 +128,7 @@ async function startInOrder(
     broker,
     listeners: () => listeners.map((listener) => listenerStatus(listener, broker)),
     uplinks: () => uplinks.statuses(),
+    uplinkLapses: () => uplinks.lapses(),
     reloads: () => [...reloads.conditions(), ...endedCertificates(listeners, clock.wallMs())],
     refusedLogins: () => auth.counters.refused,
   });

@@ -3,6 +3,7 @@ import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/types.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Ring } from '../ring/types.ts';
+import type { UplinkLapse } from '../uplink/lap-watch.ts';
 import type { UplinkStatus } from '../uplink/types.ts';
 import { Alarms, type Condition } from './alarms.ts';
 import type { Identity } from './identity.ts';
@@ -17,6 +18,8 @@ export interface StatusParts {
   readonly broker: Broker;
   readonly listeners: () => readonly ListenerStatus[];
   readonly uplinks: () => readonly UplinkStatus[];
+  /** Of uplinks that lost records to rotation lately. */
+  readonly uplinkLapses: () => readonly UplinkLapse[];
   /** Of files that changed and cannot be used. */
   readonly reloads: () => readonly Condition[];
   readonly refusedLogins: () => ReadonlyMap<string, number>;
@@ -123,7 +126,23 @@ export class StatusReport {
       const message = `The uplink ${name} cannot go on: ${lastError ?? 'nothing is acknowledged'}`;
       conditions.push({ code: 'uplink.stalled', message });
     }
-    conditions.push(...this.#parts.reloads());
+    conditions.push(...this.#lapses(), ...this.#parts.reloads());
+    return conditions;
+  }
+
+  /** What rotation took before it was delivered, within the last hour. */
+  #lapses(): Condition[] {
+    const conditions = this.#parts.uplinkLapses().map(({ name, records, sinceMs }) => ({
+      code: 'uplink.lapped',
+      message: `Rotation took ${records} records before the uplink ${name} had read them.`,
+      sinceMs,
+    }));
+    const lapped = this.#parts.broker.recentlyLapped();
+    if (lapped !== undefined) {
+      const { messages, owners, sinceMs } = lapped;
+      const message = `Rotation took at least ${messages} messages before ${owners} sessions or groups had them.`;
+      conditions.push({ code: 'session.lapped', message, sinceMs });
+    }
     return conditions;
   }
 }

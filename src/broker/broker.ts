@@ -14,6 +14,7 @@ import type { Authorizer } from '../auth/types.ts';
 import type { RingReader } from './catch-up.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { BrokerCounters } from './counters.ts';
+import type { LappedMessages } from './lapped-messages.ts';
 import { handleConnect, type ConnectContext } from './handle-connect.ts';
 import { PublishHandler } from './handle-publish.ts';
 import { handleSubscribe, handleUnsubscribe, type SubscribeContext } from './handle-subscribe.ts';
@@ -65,6 +66,7 @@ export class Broker implements ConnectionHost {
   readonly #parked = new Set<Connection>();
   readonly #chunks = new ChunkPool();
   readonly #registry: SessionRegistry;
+  readonly #lapped: LappedMessages;
   readonly #retained: RetainedMessages;
   readonly #router: Router;
   readonly #wills: Wills;
@@ -83,16 +85,18 @@ export class Broker implements ConnectionHost {
     this.#clock = clock;
     this.#limits = limits;
     const { counters } = this;
-    const { topics, registry } = createSessionParts({
+    const { topics, registry, lapped } = createSessionParts({
       ring,
       state,
       streams,
       clock,
       counters,
+      logger: this.logger,
       limits,
       onReadFailure: (readers, error) => this.#cannotRead(readers, error),
     });
     this.#registry = registry;
+    this.#lapped = lapped;
     this.#retained = new RetainedMessages({
       ring,
       state,
@@ -154,7 +158,10 @@ export class Broker implements ConnectionHost {
   evacuate(record: RecordView): 'carry' | 'drop' {
     if (record.partitionId === STATE_PARTITION_ID) return 'drop';
     if ((record.flags & RecordFlag.receipt) !== 0) this.#registry.keepReceipt(record);
-    return (record.flags & RecordFlag.retained) !== 0 ? this.#retained.evacuate(record) : 'drop';
+    const isRetained = (record.flags & RecordFlag.retained) !== 0;
+    const decision = isRetained ? this.#retained.evacuate(record) : 'drop';
+    if (decision === 'drop') this.#lapped.letGo(record);
+    return decision;
   }
 
   // While it runs.
@@ -165,6 +172,11 @@ export class Broker implements ConnectionHost {
 
   get sessionCount(): number {
     return this.#registry.size;
+  }
+
+  /** What rotation took lately before sessions had it; undefined where that was nothing. */
+  recentlyLapped(): ReturnType<LappedMessages['recent']> {
+    return this.#lapped.recent();
   }
 
   get durableSequence(): number {

@@ -1,6 +1,7 @@
 import type { Claim, Delivery, InFlight } from '../session/delivery.ts';
 import type { Receipts } from '../session/receipts.ts';
 import { WaitingQueue } from '../session/waiting-queue.ts';
+import { AtRisk, type CursorOwner } from './lapped-messages.ts';
 import { type Publication, weightOf } from './publication.ts';
 import type { CatchUpHandle, Outgoing, SessionJournal, SessionLink } from './session-link.ts';
 import type { SharedGroup } from './shared-group.ts';
@@ -22,7 +23,7 @@ const NO_SUBSCRIPTIONS = new Map<string, Subscription>();
  * - While it reads from the ring (`#reader`), live messages wait behind those that are read.
  * - `#overflowed` implies `#reader`: the ring holds what was not kept.
  */
-export class ClientSession {
+export class ClientSession implements CursorOwner {
   readonly clientId: string;
   /** True when it outlives its connection: its state is in the ring. */
   durable: boolean;
@@ -41,6 +42,8 @@ export class ClientSession {
   endsAtMs = Number.POSITIVE_INFINITY;
   /** Raised by every attach and detach, so that work begun for an earlier connection stops. */
   generation = 0;
+  /** Messages that rotation took, and that the log does not tell of yet. */
+  lapped = 0;
 
   readonly #journal: SessionJournal;
   readonly #waiting: WaitingQueue<Outgoing>;
@@ -48,6 +51,8 @@ export class ClientSession {
   readonly #maxWaitingBytes: number;
   #reader: CatchUpHandle | undefined;
   #overflowed = false;
+  readonly #atRisk = new AtRisk();
+  readonly #isOwed = (sequence: number) => !this.delivery.isKnown(sequence);
   #roomWaiters: (() => void)[] = [];
 
   constructor(options: {
@@ -70,6 +75,10 @@ export class ClientSession {
     this.#maxWaiting = options.maxWaiting;
     this.#maxWaitingBytes = options.maxWaitingBytes;
     this.#waiting = new WaitingQueue(options.journal.memory, weightOfOutgoing);
+  }
+
+  get name(): string {
+    return this.clientId;
   }
 
   addSubscription(subscription: Subscription): void {
@@ -125,6 +134,7 @@ export class ClientSession {
   /** The connection is gone. What waited in memory is in the ring if it is for keeping. */
   detach(): void {
     this.generation++;
+    this.letGoUpTo(Number.POSITIVE_INFINITY);
     this.link = undefined;
     this.#waiting.clear();
     this.#reader?.stop();
@@ -186,6 +196,18 @@ export class ClientSession {
     }
     if (this.shares === undefined || !this.hasRoom) return;
     for (const share of this.shares) share.pump();
+  }
+
+  /** The ring lets a message go that is for this session, if it has not had it. */
+  letGo(sequence: number): void {
+    if (!this.durable || this.delivery.isKnown(sequence)) return;
+    if (this.link === undefined) this.#lost(1);
+    else if (!this.idle) this.#lost(this.#atRisk.add(sequence, this.#isOwed));
+  }
+
+  /** Nothing below `end` is in memory for it any more: what the ring has let go of that is lost. */
+  letGoUpTo(end: number): void {
+    this.#lost(this.#atRisk.settle(end, this.#isOwed));
   }
 
   /** Nothing is on its way to the client: the cursor may move to the end of the ring. */
@@ -369,9 +391,10 @@ export class ClientSession {
   giveUpUnsentBelow(sequence: number): void {
     const { link, delivery } = this;
     if (link === undefined || !delivery.hasUnsent) return;
+    let lost = 0;
     for (const entry of [...delivery.entries()]) {
       if (entry.sent || (entry.claim?.sequence ?? entry.sequence) >= sequence) continue;
-      this.#journal.dropped('lapped', 1);
+      lost++;
       if (entry.qos === 1) {
         delivery.acknowledge(entry.packetId);
         this.#settled(entry);
@@ -380,6 +403,11 @@ export class ClientSession {
         this.received(entry.packetId, false);
       }
     }
+    this.#lost(lost);
+  }
+
+  #lost(count: number): void {
+    if (count > 0) this.#journal.lost(this, count);
   }
 
   #wakeRoomWaiters(): void {

@@ -54,6 +54,8 @@ export interface SessionJournal {
   handshakeEnded(session: ClientSession, entry: InFlight<Outgoing>): void;
   cursorMoved(session: ClientSession): void;
   dropped(reason: SessionDrop, count: number): void;
+  /** Rotation took messages before the session had them. */
+  lost(session: ClientSession, count: number): void;
   /** Whether a message's time is over [MQTT-3.3.2-5]. */
   isExpired(publication: Publication): boolean;
   /** Starts reading from the ring what the session has not had yet. */

@@ -1,11 +1,13 @@
 import type { StateStore } from '../metadata/state-store.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
 import type { Ring } from '../ring/types.ts';
 import { WaitingMemory } from '../session/waiting-queue.ts';
 import type { StreamTable } from '../streams/stream-table.ts';
 import { CatchUp, type RingReader } from './catch-up.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { BrokerLimits } from './limits.ts';
+import { LappedMessages } from './lapped-messages.ts';
 import { SessionRegistry } from './session-registry.ts';
 import type { SharedGroup } from './shared-group.ts';
 import { SharedSubscriptions } from './shared-subscriptions.ts';
@@ -19,6 +21,7 @@ const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 export interface SessionParts {
   readonly topics: TopicTable;
   readonly registry: SessionRegistry;
+  readonly lapped: LappedMessages;
 }
 
 /** Makes what keeps sessions, their subscriptions and what they are to be told, and joins it up. */
@@ -28,17 +31,25 @@ export function createSessionParts(options: {
   readonly streams: StreamTable;
   readonly clock: Clock;
   readonly counters: BrokerCounters;
+  readonly logger: Logger;
   readonly limits: BrokerLimits;
   /** The ring could not be read for these. */
   readonly onReadFailure: (readers: readonly RingReader[], error: unknown) => void;
 }): SessionParts {
-  const { ring, state, streams, clock, counters, limits, onReadFailure } = options;
+  const { ring, state, streams, clock, counters, logger, limits, onReadFailure } = options;
   const tree = new SubscriptionTree<Subscription>();
   const sharedTree = new SubscriptionTree<SharedGroup>();
   const topics = new TopicTable(streams, tree, sharedTree);
   const memory = new WaitingMemory(MAX_WAITING_BYTES);
   const queue = { messages: limits.sessionQueueMessages, bytes: limits.sessionQueueBytes };
   const catchUp = new CatchUp({ ring, topics, clock, onFailure: onReadFailure });
+  const lapped = new LappedMessages({
+    topics,
+    counters,
+    clock,
+    logger,
+    lowestOwed: () => Math.min(registry.lowestOwed(), ring.lastSequence + 1),
+  });
   const shared = new SharedSubscriptions({
     state,
     tree: sharedTree,
@@ -48,6 +59,8 @@ export function createSessionParts(options: {
       memory,
       limits: queue,
       dropped: (reason, count) => counters.drop(reason, count),
+      lost: (group, count, isAnybodyThere) => lapped.lost(group, count, isAnybodyThere),
+      tellLapped: (group) => void lapped.tell(group),
       isExpired: ({ expiresAtMs }) => expiresAtMs !== 0 && expiresAtMs <= clock.wallMs(),
     },
   });
@@ -63,8 +76,9 @@ export function createSessionParts(options: {
     memory,
     shared,
     catchUp,
+    lapped,
     sessionExpiryMaxMs: limits.sessionExpiryMaxMs,
     maxStateBytes: limits.stateBytes,
   });
-  return { topics, registry };
+  return { topics, registry, lapped };
 }

@@ -140,6 +140,7 @@ export class SessionReader implements RingReader, CatchUpHandle {
       this.#range = { from: Math.min(Math.max(from, cut.from), delivery.lowestUnsent()), end };
       return this.#range;
     }
+    this.#session.letGoUpTo(end);
     delivery.passed(end - 1);
     if (this.#session.caughtUp()) return undefined;
     // What overflowed while it read: as long as it may be, the session has had all before it.
@@ -200,6 +201,7 @@ export class SessionReader implements RingReader, CatchUpHandle {
    */
   #mayDeliver(sequence: number): boolean {
     if (this.#hasRoomFor(sequence)) return true;
+    this.#session.letGoUpTo(sequence);
     this.#session.delivery.passed(sequence - 1);
     return this.#hasRoomFor(sequence);
   }

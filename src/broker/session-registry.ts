@@ -9,6 +9,7 @@ import type { WaitingMemory } from '../session/waiting-queue.ts';
 import type { BacklogLimits } from './backlog-tally.ts';
 import type { CatchUp } from './catch-up.ts';
 import { ClientSession } from './client-session.ts';
+import type { LappedMessages } from './lapped-messages.ts';
 import type { CatchUpHandle, Outgoing, SessionDrop, SessionJournal } from './session-link.ts';
 import { SessionReader } from './session-reader.ts';
 import type { SharedSubscriptions } from './shared-subscriptions.ts';
@@ -34,6 +35,8 @@ interface StoredCursor {
   readonly beyond: readonly number[];
   /** What was left of the session's life when this was saved, where no connection carried it. */
   readonly leftMs?: number;
+  /** Messages lost to rotation that the log has not told of. */
+  readonly lapped?: number;
 }
 
 interface StoredHandshake {
@@ -57,6 +60,7 @@ export interface RegistryOptions {
   readonly memory: WaitingMemory;
   readonly shared: SharedSubscriptions;
   readonly catchUp: CatchUp;
+  readonly lapped: LappedMessages;
   readonly sessionExpiryMaxMs: number;
   readonly maxStateBytes: number;
 }
@@ -110,6 +114,7 @@ export class SessionRegistry implements SessionJournal {
       const session = this.#make(clientId, expirySeconds, cursor);
       // Without a clock that can be trusted over a stop, the time that the power was on counts.
       const now = clock.monotonicMs();
+      session.lapped = cursor?.lapped ?? 0;
       const leftMs = cursor?.leftMs ?? Number.POSITIVE_INFINITY;
       session.endsAtMs = Math.min(this.#endOf(expirySeconds, now), now + leftMs);
     }
@@ -221,6 +226,7 @@ export class SessionRegistry implements SessionJournal {
     for (const session of this.#sessions.values()) {
       if (session.durable && session.link === undefined) this.#saveCursor(session, true);
     }
+    this.#options.shared.saveLapped();
   }
 
   // What sessions ask of the store.
@@ -250,12 +256,27 @@ export class SessionRegistry implements SessionJournal {
     this.#options.counters.drop(reason, count);
   }
 
+  lost(session: ClientSession, count: number): void {
+    this.#options.lapped.lost(session, count, session.link !== undefined);
+  }
+
+  /** The lowest sequence that a session has not had and that may matter to it; Infinity if none. */
+  lowestOwed(): number {
+    let lowest = this.#options.shared.lowestOwed();
+    for (const { durable, link, idle, delivery } of this.#sessions.values()) {
+      if (!durable || (link !== undefined && idle)) continue;
+      lowest = Math.min(lowest, delivery.position);
+    }
+    return lowest;
+  }
+
   isExpired({ expiresAtMs }: Publication): boolean {
     return expiresAtMs !== 0 && expiresAtMs <= this.#options.clock.wallMs();
   }
 
   catchUp(session: ClientSession): CatchUpHandle {
-    const { ring, catchUp, queue } = this.#options;
+    const { ring, catchUp, queue, lapped } = this.#options;
+    if (lapped.tell(session)) this.cursorMoved(session);
     return SessionReader.start({ session, ring, catchUp, limits: queue });
   }
 
@@ -389,6 +410,7 @@ export class SessionRegistry implements SessionJournal {
     const stored: StoredCursor = {
       ...session.delivery.toPosition(),
       ...(Number.isFinite(leftMs) && { leftMs: Math.max(0, Math.round(leftMs)) }),
+      ...(session.lapped > 0 && { lapped: session.lapped }),
     };
     this.#options.state.put(stateKey('cursor', session.clientId), stored, { rides });
   }

@@ -5,6 +5,7 @@ import { SharedCursor, type SharedPosition } from '../session/shared-cursor.ts';
 import { type WaitingMemory, WaitingQueue } from '../session/waiting-queue.ts';
 import { type BacklogLimits, BacklogTally } from './backlog-tally.ts';
 import type { CatchUp, ReadRange, RingMessage, RingReader } from './catch-up.ts';
+import { AtRisk, type CursorOwner } from './lapped-messages.ts';
 import { type Publication, weightOf } from './publication.ts';
 import type { SessionDrop } from './session-link.ts';
 import { type Subscription, subscriptionIdsOf } from './subscription.ts';
@@ -47,6 +48,10 @@ export interface SharedGroupHost {
   readonly memory: WaitingMemory;
   readonly limits: BacklogLimits;
   dropped(reason: SessionDrop, count: number): void;
+  /** Rotation took messages before a member had them. */
+  lost(group: SharedGroup, count: number, isAnybodyThere: boolean): void;
+  /** A member is back: the log tells what was lost meanwhile. */
+  tellLapped(group: SharedGroup): void;
   isExpired(publication: Publication): boolean;
   /** The cursor of a durable group moved: it is to be saved soon. */
   moved(group: SharedGroup): void;
@@ -75,13 +80,15 @@ class SharedClaim implements Claim {
   }
 }
 
-export class SharedGroup implements RingReader {
+export class SharedGroup implements RingReader, CursorOwner {
   /** `$share/<name>/<filter>`. */
   readonly key: string;
   /** What topics are matched with. */
   readonly filter: string;
   readonly clientId = undefined;
   readonly wantsEveryTopic = false;
+  /** Messages that rotation took, and that the log does not tell of yet. */
+  lapped = 0;
   readonly #host: SharedGroupHost;
   readonly #members: Subscription[] = [];
   readonly #waiting: WaitingQueue<Publication>;
@@ -96,6 +103,13 @@ export class SharedGroup implements RingReader {
   /** Something was left to the ring, or given back, while it was being read. */
   #again = false;
   #tally: BacklogTally | undefined;
+  readonly #atRisk = new AtRisk();
+  /** What is lost is nobody's from then on, so that a scan that does not meet it counts it no more. */
+  readonly #takeLost = (sequence: number) => {
+    if (this.#cursor?.wants(sequence) !== true) return false;
+    this.#cursor.done(sequence);
+    return true;
+  };
 
   constructor(key: string, filter: string, host: SharedGroupHost) {
     this.key = key;
@@ -106,6 +120,10 @@ export class SharedGroup implements RingReader {
   }
 
   // Members.
+
+  get name(): string {
+    return this.key;
+  }
 
   get isEmpty(): boolean {
     return this.#members.length === 0;
@@ -156,10 +174,15 @@ export class SharedGroup implements RingReader {
   get position(): SharedPosition | undefined {
     const cursor = this.#cursor;
     if (cursor === undefined) return undefined;
-    const isLevel = !this.#behind && this.#waiting.length === 0;
     // Every message up to the last one was offered and taken: none of it need be looked for again.
-    if (isLevel) cursor.passed(this.#host.ring.lastSequence);
+    if (this.#isLevel) cursor.passed(this.#host.ring.lastSequence);
     return cursor.toPosition();
+  }
+
+  /** The lowest sequence that no member was given; Infinity where all that there is was given out. */
+  get lowestOwed(): number {
+    if (this.#cursor === undefined || this.#isLevel) return Number.POSITIVE_INFINITY;
+    return this.#cursor.lowestUnread;
   }
 
   /** A member's connection has come. */
@@ -171,9 +194,9 @@ export class SharedGroup implements RingReader {
   /** A member's connection has gone, or the member has left. */
   memberWent(): void {
     if (this.#cursor === undefined || this.#isAnybodyThere()) return;
-    const isLevel = !this.#behind && this.#waiting.length === 0;
-    if (isLevel) this.#cursor.passed(this.#host.ring.lastSequence);
+    if (this.#isLevel) this.#cursor.passed(this.#host.ring.lastSequence);
     this.#leaveToRing();
+    this.#lost(this.#atRisk.settle(Number.POSITIVE_INFINITY, this.#takeLost));
     this.#host.catchUp.stop(this);
     this.#range = undefined;
   }
@@ -231,6 +254,13 @@ export class SharedGroup implements RingReader {
 
   // Reading the ring.
 
+  /** The ring lets a message go that is for this group, if no member has had it. */
+  letGo(sequence: number): void {
+    if (this.#isLevel || this.#cursor?.wants(sequence) !== true) return;
+    if (this.#isAnybodyThere()) this.#lost(this.#atRisk.add(sequence, this.#takeLost));
+    else if (this.#takeLost(sequence)) this.#lost(1);
+  }
+
   wantsTopic(topic: string): boolean {
     return topicMatchesFilter(topic, this.filter);
   }
@@ -261,8 +291,8 @@ export class SharedGroup implements RingReader {
       this.#range = { from: Math.max(range.from, from), end: range.end };
       return this.#range;
     }
-    const gone = cursor.passed(range.end - 1);
-    if (gone > 0) this.#host.dropped('lapped', gone);
+    const lost = this.#atRisk.settle(range.end, this.#takeLost);
+    this.#lost(lost + cursor.passed(range.end - 1));
     this.#host.moved(this);
     if (this.#again) return this.#beginRange();
     this.#range = undefined;
@@ -276,7 +306,16 @@ export class SharedGroup implements RingReader {
     this.#range = undefined;
   }
 
+  get #isLevel(): boolean {
+    return !this.#behind && this.#waiting.length === 0;
+  }
+
+  #lost(count: number): void {
+    if (count > 0) this.#host.lost(this, count, this.#isAnybodyThere());
+  }
+
   #readRing(): void {
+    this.#host.tellLapped(this);
     const range = this.#beginRange();
     if (range !== undefined) this.#host.catchUp.start(this, range);
   }

@@ -6,6 +6,11 @@ import { SharedGroup, type SharedGroupHost } from './shared-group.ts';
 import { parseSharedFilter, type Subscription } from './subscription.ts';
 import type { SubscriptionTree } from './subscription-tree.ts';
 
+interface StoredGroup extends SharedPosition {
+  /** Messages lost to rotation that the log has not told of. */
+  readonly lapped?: number;
+}
+
 /**
  * Every group of sessions that share a subscription, and the lasting part of the durable ones in the
  * state store: one key with the group's cursor. Who the members are, the sessions' subscriptions say.
@@ -66,8 +71,9 @@ export class SharedSubscriptions {
   /** A member that was there before the restart. */
   rejoin(group: SharedGroup, subscription: Subscription): void {
     if (!group.isDurable) {
-      const stored = this.#state.get(stateKey('share', group.key)) as SharedPosition | undefined;
+      const stored = this.#state.get(stateKey('share', group.key)) as StoredGroup | undefined;
       group.makeDurable(stored ?? { through: subscription.since - 1, open: [] });
+      group.lapped = stored?.lapped ?? 0;
     }
     group.join(subscription);
   }
@@ -93,6 +99,18 @@ export class SharedSubscriptions {
     for (const group of [...this.#moved]) this.#save(group, false);
   }
 
+  /** Saves what the log has not told of yet. Called at stop, and now and then. */
+  saveLapped(): void {
+    for (const group of this.#groups.values()) if (group.lapped > 0) this.#save(group, true);
+  }
+
+  /** The lowest sequence that a group has not given out; Infinity if none. */
+  lowestOwed(): number {
+    let lowest = Number.POSITIVE_INFINITY;
+    for (const group of this.#groups.values()) lowest = Math.min(lowest, group.lowestOwed);
+    return lowest;
+  }
+
   /** The cursor says that the message is done before its hand-shake is forgotten. */
   saveCursorOf(filter: string): void {
     const group = this.#groups.get(filter);
@@ -103,6 +121,8 @@ export class SharedSubscriptions {
     this.#moved.delete(group);
     const { position } = group;
     if (position === undefined || this.#groups.get(group.key) !== group) return;
-    this.#state.put(stateKey('share', group.key), position, { rides });
+    const { lapped } = group;
+    const stored: StoredGroup = lapped > 0 ? { ...position, lapped } : position;
+    this.#state.put(stateKey('share', group.key), stored, { rides });
   }
 }

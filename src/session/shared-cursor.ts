@@ -80,14 +80,19 @@ export class SharedCursor {
     if (this.#holes.get(sequence) === EXPECTED) this.#holes.set(sequence, this.#scan);
   }
 
-  /** A scan of the ring begins: returns the sequence from which it has to read. */
-  beginScan(): number {
+  /** The lowest sequence that no member has been given. */
+  get lowestUnread(): number {
     let from = this.#through + 1;
     for (const [sequence, hole] of this.#holes) {
       if (hole > CLAIMED && sequence < from) from = sequence;
     }
-    this.#scan++;
     return from;
+  }
+
+  /** A scan of the ring begins: returns the sequence from which it has to read. */
+  beginScan(): number {
+    this.#scan++;
+    return this.lowestUnread;
   }
 
   /**
