@@ -264,6 +264,10 @@ export class Broker implements ConnectionHost {
     return this.#limits.receiveMaximum;
   }
 
+  afterTurn(fn: () => void): void {
+    this.#clock.atTurnEnd(fn);
+  }
+
   nowMs(): number {
     return this.#clock.monotonicMs();
   }

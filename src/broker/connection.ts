@@ -38,12 +38,29 @@ export interface ConnectionHost {
   readonly receiveMaximum: number;
   nowMs(): number;
   wallMs(): number;
+  /** Runs `fn` when everybody else has had a turn. */
+  afterTurn(fn: () => void): void;
   onPacket(connection: Connection, packet: ControlPacket): void;
   onPublish(connection: Connection, view: PublishView): void;
   onPubrel(connection: Connection, packetId: number): void;
   onClosed(connection: Connection, error: Error | undefined): void;
   /** The ring cannot take more now: `connection.unpark()` is called when it can. */
   park(connection: Connection): void;
+}
+
+/** Of control packets in one turn of one connection: a PINGREQ is 1, a filter of a SUBSCRIBE more. */
+const COST_A_TURN = 256;
+const FILTER_COST = 16;
+
+function costOf(packet: ControlPacket): number {
+  switch (packet.type) {
+    case 'subscribe':
+      return FILTER_COST * packet.subscriptions.length;
+    case 'unsubscribe':
+      return FILTER_COST * packet.filters.length;
+    default:
+      return 1;
+  }
 }
 
 export type Admitted = Extract<Admission, { kind: 'admitted' }>;
@@ -110,6 +127,9 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   #parked = false;
   #held = false;
   #admitting = false;
+  /** Has had its share of a turn: what is left of its chunk is read in the next one. */
+  #resting = false;
+  #turnCost = 0;
 
   constructor(options: {
     socket: Socket;
@@ -248,6 +268,21 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   onControl(packet: ControlPacket): void {
     this.#host.counters.packetsReceived++;
     this.#host.onPacket(this, packet);
+    // One chunk holds thousands of packets that are small and not cheap: seconds for all others.
+    this.#turnCost += costOf(packet);
+    if (this.#turnCost >= COST_A_TURN) this.#rest();
+  }
+
+  #rest(): void {
+    if (this.#resting || this.#isClosed()) return;
+    this.#resting = true;
+    this.#decoder.stop();
+    this.socket.pause();
+    this.#host.afterTurn(() => {
+      this.#resting = false;
+      this.#turnCost = 0;
+      this.#readOn();
+    });
   }
 
   // Packets out.
@@ -362,14 +397,14 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
 
   /** Hands out what came while nothing was to be read, then reads the socket again. */
   #readOn(): void {
-    if (this.#parked || this.#admitting || this.#isClosed()) return;
+    if (this.#parked || this.#admitting || this.#resting || this.#isClosed()) return;
     this.#guarded(() => this.#decoder.resume(this));
     this.#holdWhileUnread();
     this.#resumeSocket();
   }
 
   #resumeSocket(): void {
-    if (!this.#parked && !this.#held && !this.#admitting) this.socket.resume();
+    if (!this.#parked && !this.#held && !this.#admitting && !this.#resting) this.socket.resume();
   }
 
   /** Asked anew after each step that may close it. */
@@ -379,6 +414,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
 
   #receive(chunk: Uint8Array): void {
     if (this.state.kind === 'closed') return;
+    this.#turnCost = 0;
     this.lastPacketMs = this.#host.nowMs();
     this.#host.counters.bytesReceived += chunk.length;
     if (!this.#host.accepting) this.#park();
