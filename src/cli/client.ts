@@ -3,6 +3,7 @@ import type { IClientOptions, MqttClient } from 'mqtt';
 import { CisternError } from '../base/errors.ts';
 import type { Arguments } from './arguments.ts';
 import { readEndpoint, readUrl } from './client-endpoint.ts';
+import { describeConnectFailure, describeError } from './connect-failure.ts';
 import type { PacketProperties } from './client-properties.ts';
 import { readProperties } from './client-properties.ts';
 import type { CliIo } from './io.ts';
@@ -127,12 +128,12 @@ export async function openClient(
     let failure: unknown;
     const onError = (error: unknown): void => {
       failure = error;
-      // A refusal leaves the socket open until the broker closes it.
-      if (isRefusal(error)) onClose();
+      // Neither closes the socket by itself.
+      if (isRefusal(error) || isProtocolFault(error, client)) onClose();
     };
     const onClose = (): void => {
+      reject(connectError(failure, where, options));
       client.end(true);
-      reject(connectError(failure, where));
     };
     client.once('connect', () => {
       client.off('close', onClose);
@@ -154,7 +155,30 @@ function isRefusal(error: unknown): error is Error & { code: number } {
   return error instanceof Error && 'code' in error && typeof error.code === 'number';
 }
 
-function connectError(cause: unknown, where: string): CisternError {
+/** MQTT.js has met a packet that it cannot read, and reads on; it closes the socket at other errors. */
+function isProtocolFault(error: unknown, client: MqttClient): error is Error {
+  return error instanceof Error && !('code' in error) && !client.stream.destroyed;
+}
+
+/**
+ * Ends the connection and rejects when the broker sends what MQTT.js cannot read: an answer that came
+ * with it would be waited for in vain.
+ */
+export function untilProtocolFault(client: MqttClient): Promise<never> {
+  const fault = new Promise<never>((_, reject) => {
+    client.on('error', (error) => {
+      if (!isProtocolFault(error, client)) return;
+      const message = `The broker sent what is not MQTT as we speak it: ${error.message}.`;
+      reject(new CisternError('BROKER_UNREACHABLE', message, { cause: error }));
+      client.end(true);
+    });
+  });
+  // It is awaited only beside what it can interrupt.
+  fault.catch(() => undefined);
+  return fault;
+}
+
+function connectError(cause: unknown, where: string, options: IClientOptions): CisternError {
   if (isRefusal(cause)) {
     return new CisternError(
       'BROKER_REFUSED',
@@ -162,26 +186,9 @@ function connectError(cause: unknown, where: string): CisternError {
       { cause, remedy: 'Check user name (-u), password (-P), client id (-i) and version (-V).' },
     );
   }
-  const reason = cause === undefined ? 'the connection was closed' : describeError(cause);
-  return new CisternError('BROKER_UNREACHABLE', `No broker answers at ${where}: ${reason}.`, {
-    cause,
-    remedy: isTrustFailure(cause)
-      ? 'Name who signed its certificate with --cafile, and the host as the certificate has it.'
-      : 'Start one with "cistern run", or name another with -h and -p.',
-  });
-}
-
-/** The broker answers, and its certificate is not one that we trust. */
-function isTrustFailure(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  return /CERT|ISSUER|SIGNATURE|ALTNAME/.test(code);
-}
-
-/** Node gives an error without a message where it tried several addresses. */
-export function describeError(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (error.message !== '') return error.message;
-  return 'code' in error ? String(error.code) : error.name;
+  const isSecure = options.protocol === 'mqtts' || options.protocol === 'wss';
+  const { message, remedy } = describeConnectFailure(cause, where, isSecure);
+  return new CisternError('BROKER_UNREACHABLE', message, { cause, remedy });
 }
 
 /** Says goodbye, and waits until it is sent; over a broken connection there is nothing to wait for. */

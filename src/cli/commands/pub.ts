@@ -1,19 +1,21 @@
 import { readFile } from 'node:fs/promises';
-import type { IClientPublishOptions, MqttClient } from 'mqtt';
+import { ReasonCodes, type IClientPublishOptions, type MqttClient } from 'mqtt';
 import { CisternError } from '../../base/errors.ts';
+import { AckReasonFilter } from '../../codec/ack-reason-filter.ts';
 import type { Arguments } from '../arguments.ts';
 import {
   closeClient,
-  describeError,
   openClient,
   QOS_CHOICES,
   readClientOptions,
   toPacket,
+  untilProtocolFault,
 } from '../client.ts';
 import { readUrl } from '../client-endpoint.ts';
 import { CLIENT_NOTE, CLIENT_OPTIONS } from '../client-options.ts';
 import { readProperties } from '../client-properties.ts';
 import type { Command } from '../command.ts';
+import { describeError } from '../connect-failure.ts';
 import { ExitCode } from '../exit-code.ts';
 import type { CliIo } from '../io.ts';
 import { readAll, splitLines } from '../split-lines.ts';
@@ -65,6 +67,12 @@ async function publish(args: Arguments, io: CliIo): Promise<ExitCode> {
   const payloads = await readPayloads(args, io);
   const publishOptions = readPublishOptions(args);
   const client = await openClient(await readClientOptions(args, io), args, io);
+  const acks = new AckReasonFilter();
+  if (client.options.protocolVersion === 5) {
+    // Before MQTT.js, which reads what the stream is piped into.
+    client.stream.prependListener('data', (chunk: Buffer) => acks.rewrite(chunk));
+  }
+  const fault = untilProtocolFault(client);
   let reason = '';
   client.on('disconnect', ({ reasonCode = 0 }) => {
     reason = ` with reason code 0x${reasonCode.toString(16)}`;
@@ -79,7 +87,9 @@ async function publish(args: Arguments, io: CliIo): Promise<ExitCode> {
   closed.catch(() => undefined);
   const window = args.number('max-inflight', { min: 1, max: 65_535 }) ?? MAX_WAITING;
   try {
-    await Promise.race([publishAll(client, topic, payloads, publishOptions, window), closed]);
+    const publishOne: PublishOne = (payload) =>
+      publishMessage(client, topic, payload, publishOptions, acks);
+    await Promise.race([fault, publishAll(publishOne, payloads, window), closed]);
   } finally {
     client.removeAllListeners('close');
     await closeClient(client, readProperties(args).get('disconnect'));
@@ -156,18 +166,18 @@ function readPublishOptions(args: Arguments): IClientPublishOptions {
   };
 }
 
+type PublishOne = (payload: Buffer) => Promise<void>;
+
 /** Publishes one after the other, at most `window` unacknowledged; resolves when all are. */
 async function publishAll(
-  client: MqttClient,
-  topic: string,
+  publishOne: PublishOne,
   payloads: AsyncIterable<Buffer>,
-  options: IClientPublishOptions,
   window: number,
 ): Promise<void> {
   const waiting = new Set<Promise<void>>();
   let failure: CisternError | undefined;
   for await (const payload of payloads) {
-    const acknowledged = publishOne(client, topic, payload, options).then(
+    const acknowledged = publishOne(payload).then(
       () => void waiting.delete(acknowledged),
       (error: CisternError) => {
         failure ??= error;
@@ -182,19 +192,27 @@ async function publishAll(
   if (failure !== undefined) throw failure;
 }
 
-function publishOne(
+function publishMessage(
   client: MqttClient,
   topic: string,
   payload: Buffer,
   options: IClientPublishOptions,
+  acks: AckReasonFilter,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    client.publish(topic, payload, options, (error) => {
+    client.publish(topic, payload, options, (error, packet) => {
       if (!error) resolve();
       else {
-        const message = `The broker did not take the message: ${describeError(error)}.`;
+        const code = acks.take(packet?.messageId ?? 0);
+        const why = code === undefined ? describeError(error) : describeReason(code);
+        const message = `The broker did not take the message: ${why}.`;
         reject(new CisternError('BROKER_REFUSED', message, { cause: error }));
       }
     });
   });
+}
+
+function describeReason(code: number): string {
+  const known: Readonly<Record<number, string | undefined>> = ReasonCodes;
+  return `${known[code] ?? 'a reason that MQTT does not know'} (0x${code.toString(16)})`;
 }

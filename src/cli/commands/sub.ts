@@ -5,16 +5,17 @@ import { topicMatchesFilter } from '../../codec/topic.ts';
 import type { Arguments } from '../arguments.ts';
 import {
   closeClient,
-  describeError,
   openClient,
   QOS_CHOICES,
   readClientOptions,
   toPacket,
+  untilProtocolFault,
 } from '../client.ts';
 import { readUrl } from '../client-endpoint.ts';
 import { CLIENT_NOTE, CLIENT_OPTIONS } from '../client-options.ts';
 import { readProperties } from '../client-properties.ts';
 import type { Command } from '../command.ts';
+import { describeError } from '../connect-failure.ts';
 import { ExitCode } from '../exit-code.ts';
 import type { CliIo } from '../io.ts';
 import { compileFormat, type ShownMessage } from '../message-format.ts';
@@ -82,11 +83,14 @@ async function subscribe(args: Arguments, io: CliIo): Promise<ExitCode> {
   if (timeoutSeconds !== undefined) {
     void io.sleep(timeoutSeconds * 1000).then(() => end.with(ExitCode.timeout));
   }
-  try {
+  const isDone = args.has('exit') || filters.length === 0;
+  const listen = async (): Promise<ExitCode> => {
     await subscribeAll(client, filters, args, io);
     if (unsubscribed.length > 0) await client.unsubscribeAsync([...unsubscribed]);
-    const isDone = args.has('exit') || filters.length === 0;
     return isDone ? ExitCode.ok : await end.reached;
+  };
+  try {
+    return await Promise.race([untilProtocolFault(client), listen()]);
   } finally {
     await closeClient(client, readProperties(args).get('disconnect'));
   }
