@@ -76,6 +76,8 @@ export class Broker implements ConnectionHost {
   readonly #timers: Timer[] = [];
   #dirty: Output[] = [];
   #newThisSecond = 0;
+  /** Received when unfinished packets were last added up. */
+  #shedAtBytes = 0;
   #stopping = false;
 
   constructor(options: BrokerOptions) {
@@ -264,6 +266,13 @@ export class Broker implements ConnectionHost {
     return this.#limits.receiveMaximum;
   }
 
+  received(bytes: number): void {
+    this.counters.bytesReceived += bytes;
+    // Between two sweeps a fast network brings more than a small machine has.
+    if (this.counters.bytesReceived - this.#shedAtBytes < MAX_UNFINISHED_BYTES / 4) return;
+    this.#shedUnfinished();
+  }
+
   afterTurn(fn: () => void): void {
     this.#clock.atTurnEnd(fn);
   }
@@ -406,6 +415,7 @@ export class Broker implements ConnectionHost {
 
   /** Packets that are begun and never end must not add up: those who hold most are let go first. */
   #shedUnfinished(): void {
+    this.#shedAtBytes = this.counters.bytesReceived;
     const holders = [...this.#connections].filter(({ unfinishedBytes }) => unfinishedBytes > 0);
     let total = holders.reduce((sum, { unfinishedBytes }) => sum + unfinishedBytes, 0);
     if (total <= MAX_UNFINISHED_BYTES) return;

@@ -38,6 +38,7 @@ export interface ConnectionHost {
   readonly receiveMaximum: number;
   nowMs(): number;
   wallMs(): number;
+  received(bytes: number): void;
   /** Runs `fn` when everybody else has had a turn. */
   afterTurn(fn: () => void): void;
   onPacket(connection: Connection, packet: ControlPacket): void;
@@ -416,7 +417,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
     if (this.state.kind === 'closed') return;
     this.#turnCost = 0;
     this.lastPacketMs = this.#host.nowMs();
-    this.#host.counters.bytesReceived += chunk.length;
+    this.#host.received(chunk.length);
     if (!this.#host.accepting) this.#park();
     this.#guarded(() => this.#decoder.feed(chunk, this));
     this.#holdWhileUnread();
