@@ -55,11 +55,17 @@ describe('any text', () => {
     ['of options', file, 1500],
     ['at all', fc.string({ unit: 'binary', maxLength: 200 }), 300],
   ])(
-    '%s gives what check accepts, with every line in it',
+    '%s gives what check accepts, with every line in it, or is refused by its line',
     async (_, texts, numRuns) => {
       await fc.assert(
         fc.asyncProperty(texts, async (text) => {
-          const { toml, checked, opened, attention } = await convert(text);
+          const converted = await convert(text).catch((error: unknown) => {
+            // The one file that Mosquitto does not start with either, and nobody knows what it means.
+            expect(String(error)).toMatch(/m[.]conf:\d+: per_listener_settings stands behind/);
+            return undefined;
+          });
+          if (converted === undefined) return;
+          const { toml, checked, opened, attention } = converted;
           await checked();
           opened();
           expect(toml).not.toMatch(CONTROL);
