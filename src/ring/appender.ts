@@ -26,7 +26,7 @@ const DEFINITION_PERIODS = 16;
 const MAX_BATCH_BYTES = 512 * 1024;
 const MAX_IDLE_WRITERS = 8;
 /** What a record that waits takes beside its bytes, an ack that waits for it included: empty ones add up too. */
-export const PENDING_RECORD_BYTES = 64;
+const PENDING_RECORD_BYTES = 64;
 /**
  * A segment with so many topics is left early, where slots are at hand: each is in memory while the
  * segment is written, and well-compressed ones would add up to hundreds of MiB.
@@ -57,7 +57,6 @@ export class Appender {
   /** Left behind full; the committer writes their summaries. */
   readonly sealedSegments: SealedSegment[] = [];
   readonly maxRecordBytes: number;
-  pendingBytes = 0;
 
   readonly #state: RingState;
   readonly #clock: Clock;
@@ -67,6 +66,7 @@ export class Appender {
   readonly #periodBytes: number;
   readonly #easyEndBytes: number;
   readonly #idle: BatchWriter[] = [];
+  #pendingBytes = 0;
   #open: BatchWriter | undefined;
   #active: ActiveSegment | undefined;
   #stamp = 0;
@@ -95,8 +95,14 @@ export class Appender {
     return this.#open?.bodyBytes ?? 0;
   }
 
+  /** What the records that are not durable yet take in memory. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Where something is in it. */
   get openBatch(): BatchWriter | undefined {
-    return this.#open;
+    return this.hasOpen ? this.#open : undefined;
   }
 
   /** Milliseconds, read once a turn: a call to the clock for each record would be felt. */
@@ -139,7 +145,7 @@ export class Appender {
       request.time,
     );
     if (number !== 0) countSource(this.#current(), number, sequence);
-    this.pendingBytes += byteCount + PENDING_RECORD_BYTES;
+    this.#pendingBytes += byteCount + PENDING_RECORD_BYTES;
     state.counters.payloadBytes += byteCount;
     return sequence;
   }
@@ -165,7 +171,7 @@ export class Appender {
       record.time,
     );
     if (number !== 0) countSource(this.#current(), number, record.sequence);
-    this.pendingBytes += byteCount + PENDING_RECORD_BYTES;
+    this.#pendingBytes += byteCount + PENDING_RECORD_BYTES;
     this.#state.counters.carriedBytes += byteCount;
   }
 
@@ -236,6 +242,11 @@ export class Appender {
     this.closed.push({ writer, active });
   }
 
+  /** The batch is durable. */
+  noLongerPending(writer: BatchWriter): void {
+    this.#pendingBytes -= writer.payloadBytes + writer.count * PENDING_RECORD_BYTES;
+  }
+
   /** Gives a batch's buffer back once nothing reads it any more. */
   recycle(writer: BatchWriter): void {
     writer.waiters.length = 0;
@@ -253,7 +264,7 @@ export class Appender {
     const waiting = [failed, ...this.closed.splice(0)];
     const unused = this.#abandon(waiting);
     const waiters = waiting.flatMap(({ writer }) => writer.waiters.splice(0));
-    this.pendingBytes = 0;
+    this.#pendingBytes = 0;
     for (const { writer, active } of waiting) {
       const { header } = writer;
       assert(header !== undefined, 'a waiting batch was not sealed');
@@ -265,7 +276,7 @@ export class Appender {
       }
     }
     const last = this.#open ?? this.openEmptyBatch();
-    last.waiters.push(...waiters);
+    for (const waiter of waiters) last.waiters.push(waiter);
     for (const { writer } of waiting) this.recycle(writer);
     return unused;
   }
@@ -314,7 +325,7 @@ export class Appender {
       record.ownTime ? record.time : undefined,
     );
     if (number !== 0) countSource(this.#current(), number, record.sequence);
-    this.pendingBytes += byteCount + PENDING_RECORD_BYTES;
+    this.#pendingBytes += byteCount + PENDING_RECORD_BYTES;
   }
 
   /**

@@ -68,6 +68,8 @@ export interface SealOptions {
  */
 export class BatchWriter {
   readonly waiters: DurabilityWaiter[] = [];
+  /** Somebody waits who is no client: nothing is gained by letting more come first. */
+  isUrgent = false;
   runs: OpenRun[] = [];
   carried: OpenCarriedRun[] = [];
   partitionDefinitions: PartitionDefinition[] = [];
@@ -121,6 +123,7 @@ export class BatchWriter {
     assert(opening.maxBytes <= this.capacity, 'a batch is larger than its buffer');
     this.opening = opening;
     this.stamp = stamp;
+    this.isUrgent = false;
     this.runs = [];
     this.carried = [];
     this.partitionDefinitions = [];

@@ -1,8 +1,9 @@
 import { assert } from '../base/assert.ts';
 import type { Timer } from '../platform/clock.ts';
 import type { PendingBatch } from './active-segment.ts';
-import { type Appender, PENDING_RECORD_BYTES } from './appender.ts';
+import type { Appender } from './appender.ts';
 import { batchLength } from './batch-header.ts';
+import type { BatchWriter } from './batch-writer.ts';
 import { type CommitGovernor, RecentWaiters } from './governor.ts';
 import type { RingState } from './ring-state.ts';
 import { placeOf } from './segment.ts';
@@ -48,8 +49,6 @@ export class Committer {
   #retryTimer: Timer | undefined;
   #lastCommitMs = Number.NEGATIVE_INFINITY;
   readonly #recent = new RecentWaiters();
-  /** Clients that wait for the open batch; Infinity where somebody else does, for whom it is urgent. */
-  #waiting = 0;
   #failures = 0;
   #suspectSlot: number | undefined;
   /** A failed batch that had no slot to move to. */
@@ -88,15 +87,10 @@ export class Committer {
       waiter.onDurable(this.#state.durableSequence);
       return;
     }
-    if (this.#appender.hasOpen) {
-      if (waiter.isClient === true) {
-        this.#recent.note(waiter, this.#appender.nowMs());
-        this.#waiting++;
-      } else {
-        this.#waiting = Infinity;
-      }
-    }
-    this.#lastPending().waiters.push(waiter);
+    const writer = this.#lastPending();
+    writer.waiters.push(waiter);
+    if (waiter.isClient === true) this.#recent.note(waiter, this.#appender.nowMs());
+    else writer.isUrgent = true;
   }
 
   /** Commits all that is open. Resolves when it is durable. */
@@ -152,10 +146,9 @@ export class Committer {
     if (this.#busy) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
   }
 
-  #lastPending(): { waiters: DurabilityWaiter[] } {
+  #lastPending(): BatchWriter {
     const appender = this.#appender;
-    const last = appender.hasOpen ? appender.openBatch : appender.closed.at(-1)?.writer;
-    const pending = last ?? this.#inFlight?.writer;
+    const pending = appender.openBatch ?? appender.closed.at(-1)?.writer ?? this.#inFlight?.writer;
     assert(pending !== undefined, 'nothing is pending after all');
     return pending;
   }
@@ -204,9 +197,9 @@ export class Committer {
 
   #nextBatch(): PendingBatch | undefined {
     const appender = this.#appender;
-    if (appender.closed.length === 0 && appender.hasOpen && this.#mayCommit()) {
+    const open = appender.openBatch;
+    if (appender.closed.length === 0 && open !== undefined && this.#mayCommit(open)) {
       appender.close();
-      this.#waiting = 0;
     }
     if (!appender.hasOpen) this.#nothingIsDue();
     return appender.closed.shift();
@@ -218,13 +211,13 @@ export class Committer {
     this.#windowTimer = undefined;
   }
 
-  #mayCommit(): boolean {
+  #mayCommit(writer: BatchWriter): boolean {
     if (!this.#due) return false;
     const nowMs = this.#appender.nowMs();
     const delayMs = this.#governor.delayMs({
-      bodyBytes: this.#appender.openBytes,
+      bodyBytes: writer.bodyBytes,
       sinceLastMs: nowMs - this.#lastCommitMs,
-      waiting: this.#waiting,
+      waiting: writer.isUrgent ? Infinity : writer.waiters.length,
       active: this.#recent.size,
     });
     if (delayMs <= 0) {
@@ -275,7 +268,7 @@ export class Committer {
       active.segment.extentOf(run.partitionId).carriedBytes += run.bytes;
       state.countBytes(run.partition);
     }
-    this.#appender.pendingBytes -= writer.payloadBytes + writer.count * PENDING_RECORD_BYTES;
+    this.#appender.noLongerPending(writer);
     for (const run of writer.runs) run.partition.becomeDurable(run.firstOffset + run.count);
     for (const waiter of writer.waiters) waiter.onDurable(state.durableSequence);
     this.#appender.recycle(writer);

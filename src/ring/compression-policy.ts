@@ -12,9 +12,10 @@ const MAX_SAVED_MS = 50;
 /**
  * Which batches are worth a try. One of a page or less has nothing to save; random payloads save
  * nothing, so after each fruitless try more batches are let through; and where messages come faster
- * than a core can compress them, only so many are compressed as fit in a tenth of the time. That is
- * far beyond a gateway's day (some 100,000 messages a second on the development machine), and there
- * pages are full anyway; without it QoS 1 ingest of compressible payloads reached 0.6 of its rate.
+ * than a core can compress them, only so many are compressed as fit in a twentieth of the time. That
+ * is far beyond a gateway's day (tens of thousands of messages a second on the development machine),
+ * and there pages are full anyway; without it QoS 1 ingest of compressible payloads reached 0.6 of
+ * its rate.
  */
 export class CompressionPolicy {
   readonly #compressor: Compressor;
