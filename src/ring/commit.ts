@@ -213,7 +213,8 @@ export class Committer {
 
   #mayCommit(writer: BatchWriter): boolean {
     if (!this.#due) return false;
-    const nowMs = this.#appender.nowMs();
+    // Not `appender.nowMs()`, which would have the clock call at the end of one more turn.
+    const nowMs = Math.floor(this.#state.clock.monotonicMs());
     const delayMs = this.#governor.delayMs({
       bodyBytes: writer.bodyBytes,
       sinceLastMs: nowMs - this.#lastCommitMs,
