@@ -3,6 +3,9 @@ import type { Topic } from './topics.ts';
 
 export const NO_BYTES = new Uint8Array(0);
 
+/** V8's limit for typed arrays without memory of their own. */
+const WITHIN_OBJECT_BYTES = 64;
+
 /**
  * A message on its way through the broker. The router reuses one for all that arrive, with a payload
  * that is a view on the receive buffer; whoever keeps it beyond the call asks for `keep()`.
@@ -53,7 +56,7 @@ export class Publication {
       copy.qos = this.qos;
       copy.retain = this.retain;
       copy.properties = this.properties.length === 0 ? NO_BYTES : new Uint8Array(this.properties);
-      copy.payload = this.payloadLength === 0 ? NO_BYTES : new Uint8Array(this.payload);
+      copy.payload = this.#copyOfPayload();
       copy.origin = this.origin;
       copy.source = this.source;
       copy.sequence = this.sequence;
@@ -62,6 +65,19 @@ export class Publication {
       this.#kept = copy;
     }
     return this.#kept;
+  }
+
+  /**
+   * A small payload is copied byte by byte: V8 keeps an array of up to 64 bytes within the object,
+   * and any call that leaves JavaScript, or a view on the payload, takes longer than the copy.
+   */
+  #copyOfPayload(): Uint8Array {
+    const { buffer, payloadStart, payloadLength } = this;
+    if (payloadLength === 0) return NO_BYTES;
+    if (payloadLength > WITHIN_OBJECT_BYTES) return new Uint8Array(this.payload);
+    const bytes = new Uint8Array(payloadLength);
+    for (let i = 0; i < payloadLength; i++) bytes[i] = buffer[payloadStart + i] as number;
+    return bytes;
   }
 
   /** The bytes are never changed and may stay: `keep` need not copy them. */
