@@ -12,14 +12,15 @@ import { RecordFlag, STATE_PARTITION_ID } from '../ring/types.ts';
 import type { StreamTable } from '../streams/stream-table.ts';
 import type { Authorizer } from '../auth/types.ts';
 import type { RingReader } from './catch-up.ts';
-import { Connection, type ConnectionHost } from './connection.ts';
+import { Connection } from './connection.ts';
+import type { ConnectionHost } from './connection-host.ts';
 import { BrokerCounters } from './counters.ts';
 import type { LappedMessages } from './lapped-messages.ts';
 import { handleConnect, type ConnectContext } from './handle-connect.ts';
 import { PublishHandler } from './handle-publish.ts';
 import { handleSubscribe, handleUnsubscribe, type SubscribeContext } from './handle-subscribe.ts';
 import type { BrokerLimits } from './limits.ts';
-import { ChunkPool, Output } from './output.ts';
+import { ChunkPool, Output, type OutputOwner } from './output.ts';
 import { RetainedMessages } from './retained.ts';
 import { Router } from './router.ts';
 import { createSessionParts } from './session-parts.ts';
@@ -214,13 +215,6 @@ export class Broker implements ConnectionHost {
     }
     const connection = new Connection({
       socket,
-      output: new Output({
-        socket,
-        pool: this.#chunks,
-        counters: this.counters,
-        limitBytes: this.#limits.outputBufferBytes,
-        onDirty: (output) => this.#noteDirty(output),
-      }),
       host: this,
       authorizer,
       listenerAddress,
@@ -271,6 +265,17 @@ export class Broker implements ConnectionHost {
     // Between two sweeps a fast network brings more than a small machine has.
     if (this.counters.bytesReceived - this.#shedAtBytes < MAX_UNFINISHED_BYTES / 4) return;
     this.#shedUnfinished();
+  }
+
+  createOutput(socket: Socket, owner: OutputOwner): Output {
+    return new Output({
+      socket,
+      pool: this.#chunks,
+      counters: this.counters,
+      limitBytes: this.#limits.outputBufferBytes,
+      onDirty: this.#noteDirty,
+      owner,
+    });
   }
 
   afterTurn(fn: () => void): void {
@@ -391,16 +396,16 @@ export class Broker implements ConnectionHost {
     for (const connection of parked) connection.unpark();
   }
 
-  #noteDirty(output: Output): void {
+  readonly #noteDirty = (output: Output): void => {
     this.#dirty.push(output);
-    if (this.#dirty.length === 1) this.#clock.atTurnEnd(() => this.#flushDirty());
-  }
+    if (this.#dirty.length === 1) this.#clock.atTurnEnd(this.#flushDirty);
+  };
 
-  #flushDirty(): void {
+  readonly #flushDirty = (): void => {
     const dirty = this.#dirty;
     this.#dirty = [];
     for (const output of dirty) output.flush();
-  }
+  };
 
   #every(intervalMs: number, work: () => void): void {
     const index = this.#timers.length;

@@ -51,9 +51,8 @@ export class ClientSession implements CursorOwner {
   readonly #maxWaitingBytes: number;
   #reader: CatchUpHandle | undefined;
   #overflowed = false;
-  readonly #atRisk = new AtRisk();
-  readonly #isOwed = (sequence: number) => !this.delivery.isKnown(sequence);
-  #roomWaiters: (() => void)[] = [];
+  #atRisk: AtRisk | undefined;
+  #roomWaiters: (() => void)[] | undefined;
 
   constructor(options: {
     clientId: string;
@@ -202,12 +201,17 @@ export class ClientSession implements CursorOwner {
   letGo(sequence: number): void {
     if (!this.durable || this.delivery.isKnown(sequence)) return;
     if (this.link === undefined) this.#lost(1);
-    else if (!this.idle) this.#lost(this.#atRisk.add(sequence, this.#isOwed));
+    else if (!this.idle) this.#lost(this.#mayBeLost(sequence));
   }
 
   /** Nothing below `end` is in memory for it any more: what the ring has let go of that is lost. */
   letGoUpTo(end: number): void {
-    this.#lost(this.#atRisk.settle(end, this.#isOwed));
+    if (this.#atRisk !== undefined) this.#lost(this.#atRisk.settle(end));
+  }
+
+  #mayBeLost(sequence: number): number {
+    this.#atRisk ??= new AtRisk((owed) => !this.delivery.isKnown(owed));
+    return this.#atRisk.add(sequence);
   }
 
   /** Nothing is on its way to the client: the cursor may move to the end of the ring. */
@@ -290,7 +294,9 @@ export class ClientSession implements CursorOwner {
   async roomToWait(): Promise<void> {
     const { generation } = this;
     while (this.generation === generation && this.waiting >= MAX_WAITING_IN_MEMORY / 2) {
-      await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
+      await new Promise<void>((resolve) => {
+        (this.#roomWaiters ??= []).push(resolve);
+      });
     }
   }
 
@@ -411,8 +417,9 @@ export class ClientSession implements CursorOwner {
   }
 
   #wakeRoomWaiters(): void {
-    if (this.#roomWaiters.length === 0) return;
-    for (const wake of this.#roomWaiters.splice(0)) wake();
+    const waiters = this.#roomWaiters;
+    this.#roomWaiters = undefined;
+    for (const wake of waiters ?? []) wake();
   }
 }
 

@@ -13,41 +13,17 @@ import {
 } from '../codec/publish-encoder.ts';
 import { ReasonCode } from '../codec/reason-codes.ts';
 import type { Socket } from '../platform/network.ts';
-import type { Logger } from '../platform/logger.ts';
-import type { DurabilityWaiter, RecordSource } from '../ring/types.ts';
+import type { DurabilityWaiter } from '../ring/types.ts';
 import { type Admission, type Authorizer, type Rights, NO_RIGHTS } from '../auth/types.ts';
 import type { ClientIdentity } from './authorizer.ts';
 import type { ClientSession } from './client-session.ts';
-import type { BrokerCounters } from './counters.ts';
+import type { ConnectionHost } from './connection-host.ts';
 import { GatedQueue, type GatedItem } from './gated-queue.ts';
-import type { Output } from './output.ts';
+import { type KnownTopic, NO_TOPICS } from './known-topics.ts';
+import type { Output, OutputOwner } from './output.ts';
 import { NO_BYTES, type Publication } from './publication.ts';
 import { PublishWriter } from './publish-writer.ts';
 import type { SessionLink } from './session-link.ts';
-import type { Topic } from './topics.ts';
-
-/** What a connection asks of the broker. It does not know the ring, nor other connections. */
-export interface ConnectionHost {
-  readonly logger: Logger;
-  readonly counters: BrokerCounters;
-  readonly durableSequence: number;
-  readonly accepting: boolean;
-  /** Calls `waiter.onDurable` when all that was appended so far is durable. */
-  whenDurable(waiter: DurabilityWaiter): void;
-  /** QoS 1 and 2 messages that a 5.0 client may have unacknowledged. */
-  readonly receiveMaximum: number;
-  nowMs(): number;
-  wallMs(): number;
-  received(bytes: number): void;
-  /** Runs `fn` when everybody else has had a turn. */
-  afterTurn(fn: () => void): void;
-  onPacket(connection: Connection, packet: ControlPacket): void;
-  onPublish(connection: Connection, view: PublishView): void;
-  onPubrel(connection: Connection, packetId: number): void;
-  onClosed(connection: Connection, error: Error | undefined): void;
-  /** The ring cannot take more now: `connection.unpark()` is called when it can. */
-  park(connection: Connection): void;
-}
 
 /** Of control packets in one turn of one connection: a PINGREQ is 1, a filter of a SUBSCRIBE more. */
 const COST_A_TURN = 256;
@@ -64,6 +40,18 @@ function costOf(packet: ControlPacket): number {
   }
 }
 
+/** What keeps a socket from being read. */
+const Hold = {
+  /** The ring takes nothing. */
+  parked: 1,
+  /** The peer does not read what it was answered. */
+  unread: 2,
+  /** Its CONNECT is not answered yet. */
+  admitting: 4,
+  /** It has had its share of a turn: what is left of its chunk is read in the next one. */
+  resting: 8,
+} as const;
+
 export type Admitted = Extract<Admission, { kind: 'admitted' }>;
 
 /** One discriminated union instead of a handful of booleans. */
@@ -77,18 +65,6 @@ export type ConnectionState =
     }
   | { readonly kind: 'closed' };
 
-/** A client's PUBLISH topics are few: with its last ones at hand the router is not asked for each. */
-export interface KnownTopic {
-  readonly topic: Topic;
-  readonly source: RecordSource;
-  /** As the rights of this generation say. */
-  mayPublish: boolean;
-  rightsGeneration: number;
-}
-
-/** Shared by all connections that have published nothing, and never added to. */
-export const NO_TOPICS = new Map<string, KnownTopic>();
-
 /**
  * One network connection: bytes to packets, acks in their order and after their commit, and one
  * write to the socket a turn.
@@ -96,10 +72,9 @@ export const NO_TOPICS = new Map<string, KnownTopic>();
  * Invariants:
  * - Once `closed`, nothing is written and no packet is handled.
  * - Acks leave in the order of the packets they answer, none before what it stands for is durable.
- * - While the ring takes nothing (`parked`), the peer does not read what it was answered (`held`),
- *   or its CONNECT is not answered yet (`admitting`), the socket is not read.
+ * - While there is any reason in {@link Hold}, the socket is not read.
  */
-export class Connection implements PacketHandler, SessionLink, DurabilityWaiter {
+export class Connection implements PacketHandler, SessionLink, DurabilityWaiter, OutputOwner {
   readonly isClient = true;
   readonly socket: Socket;
   readonly output: Output;
@@ -125,34 +100,28 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   /** QoS 1 and 2 messages of the client that were not acknowledged on this connection. */
   #unacknowledged = 0;
   #waitingForCommit = false;
-  #parked = false;
-  #held = false;
-  #admitting = false;
-  /** Has had its share of a turn: what is left of its chunk is read in the next one. */
-  #resting = false;
+  /** Why the socket is not read: bits of {@link Hold}. */
+  #holds = 0;
   #turnCost = 0;
 
   constructor(options: {
     socket: Socket;
-    output: Output;
     host: ConnectionHost;
     authorizer: Authorizer;
     listenerAddress: string;
     maxPacketBytes: number;
   }) {
     this.socket = options.socket;
-    this.output = options.output;
     this.authorizer = options.authorizer;
     this.listenerAddress = options.listenerAddress;
     this.#host = options.host;
+    this.output = this.#host.createOutput(this.socket, this);
     this.#decoder = new PacketDecoder({ maxPacketBytes: options.maxPacketBytes });
-    const { counters } = this.#host;
-    this.#publishes = new PublishWriter(this.output, counters, () => this.#host.wallMs());
+    this.#publishes = new PublishWriter(this.output, this.#host.counters, this.#host);
     this.lastPacketMs = this.#host.nowMs();
     this.state = { kind: 'connecting', sinceMs: this.lastPacketMs };
     this.socket.onData = (chunk) => this.#receive(chunk);
     this.socket.onClose = (error) => this.#closed(error);
-    this.output.whenWritable(() => this.#readable());
   }
 
   get isOpen(): boolean {
@@ -171,7 +140,9 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
 
   /** Of a packet that has not come whole yet. */
   get unfinishedBytes(): number {
-    return this.#parked ? 0 : this.#decoder.bufferedBytes + (this.socket.heldBytes ?? 0);
+    return this.#isHeldBy(Hold.parked)
+      ? 0
+      : this.#decoder.bufferedBytes + (this.socket.heldBytes ?? 0);
   }
 
   get writable(): boolean {
@@ -202,7 +173,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   whenAdmitted(pending: Promise<Admission>, answer: (admission: Admission) => void): void {
     this.#readNothing();
     void pending.then((admission) => {
-      this.#admitting = false;
+      this.#release(Hold.admitting);
       if (this.state.kind !== 'connecting') return;
       // How long we took to answer says nothing of how long the client was silent.
       this.lastPacketMs = this.#host.nowMs();
@@ -213,16 +184,15 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
 
   /** CONNACK has left and the session is attached: what came behind CONNECT is read. */
   greeted(): void {
-    if (!this.#admitting) return;
-    this.#admitting = false;
+    if (!this.#isHeldBy(Hold.admitting)) return;
+    this.#release(Hold.admitting);
     this.lastPacketMs = this.#host.nowMs();
     this.#readOn();
   }
 
   #readNothing(): void {
-    this.#admitting = true;
+    this.#hold(Hold.admitting);
     this.#decoder.stop();
-    this.socket.pause();
   }
 
   // Packets in.
@@ -275,12 +245,11 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   }
 
   #rest(): void {
-    if (this.#resting || this.#isClosed()) return;
-    this.#resting = true;
+    if (this.#isHeldBy(Hold.resting) || this.#isClosed()) return;
+    this.#hold(Hold.resting);
     this.#decoder.stop();
-    this.socket.pause();
     this.#host.afterTurn(() => {
-      this.#resting = false;
+      this.#release(Hold.resting);
       this.#turnCost = 0;
       this.#readOn();
     });
@@ -386,26 +355,36 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   }
 
   unpark(): void {
-    if (!this.#parked || this.state.kind === 'closed') return;
+    if (!this.#isHeldBy(Hold.parked) || this.state.kind === 'closed') return;
     if (!this.#host.accepting) {
       // Another connection was first and filled the ring again.
       this.#host.park(this);
       return;
     }
-    this.#parked = false;
+    this.#release(Hold.parked);
     this.#readOn();
   }
 
   /** Hands out what came while nothing was to be read, then reads the socket again. */
   #readOn(): void {
-    if (this.#parked || this.#admitting || this.#resting || this.#isClosed()) return;
+    // What has come already is answered, also where the peer does not read: it is bounded.
+    if ((this.#holds & ~Hold.unread) !== 0 || this.#isClosed()) return;
     this.#guarded(() => this.#decoder.resume(this));
     this.#holdWhileUnread();
-    this.#resumeSocket();
+    if (this.#holds === 0) this.socket.resume();
   }
 
-  #resumeSocket(): void {
-    if (!this.#parked && !this.#held && !this.#admitting && !this.#resting) this.socket.resume();
+  #isHeldBy(reason: number): boolean {
+    return (this.#holds & reason) !== 0;
+  }
+
+  #hold(reason: number): void {
+    this.#holds |= reason;
+    this.socket.pause();
+  }
+
+  #release(reason: number): void {
+    this.#holds &= ~reason;
   }
 
   /** Asked anew after each step that may close it. */
@@ -425,9 +404,8 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
 
   /** A peer that asks and does not read the answers is not read either, until it has taken them. */
   #holdWhileUnread(): void {
-    if (this.writable || this.#held || this.state.kind === 'closed') return;
-    this.#held = true;
-    this.socket.pause();
+    if (this.writable || this.#isHeldBy(Hold.unread) || this.state.kind === 'closed') return;
+    this.#hold(Hold.unread);
   }
 
   #guarded(work: () => void): void {
@@ -539,18 +517,17 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter 
   }
 
   #park(): void {
-    if (this.#parked) return;
-    this.#parked = true;
+    if (this.#isHeldBy(Hold.parked)) return;
+    this.#hold(Hold.parked);
     this.#decoder.stop();
-    this.socket.pause();
     this.#host.park(this);
   }
 
   /** The peer takes what it is sent again: it is read again, and gets what waited. */
-  #readable(): void {
-    if (this.#held) {
-      this.#held = false;
-      this.#resumeSocket();
+  onWritable(): void {
+    if (this.#isHeldBy(Hold.unread)) {
+      this.#release(Hold.unread);
+      if (this.#holds === 0) this.socket.resume();
     }
     if (this.state.kind === 'open') this.state.session.pump();
   }

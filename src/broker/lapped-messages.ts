@@ -121,25 +121,27 @@ const MAX_AT_RISK = 1_000;
  * are lost is known when they have been delivered, or the reading or the connection has ended.
  */
 export class AtRisk {
-  #sequences: Set<number> | undefined;
+  readonly #sequences = new Set<number>();
+  readonly #isOwed: (sequence: number) => boolean;
+
+  constructor(isOwed: (sequence: number) => boolean) {
+    this.#isOwed = isOwed;
+  }
 
   /** Returns how many are lost for certain, or as good as, because there are too many to remember. */
-  add(sequence: number, isOwed: (sequence: number) => boolean): number {
-    this.#sequences ??= new Set();
+  add(sequence: number): number {
     this.#sequences.add(sequence);
-    return this.#sequences.size <= MAX_AT_RISK ? 0 : this.settle(Infinity, isOwed);
+    return this.#sequences.size <= MAX_AT_RISK ? 0 : this.settle(Infinity);
   }
 
   /** Of those below `end`, which will not come any more: how many are owed. */
-  settle(end: number, isOwed: (sequence: number) => boolean): number {
-    if (this.#sequences === undefined) return 0;
+  settle(end: number): number {
     let lost = 0;
     for (const sequence of this.#sequences) {
       if (sequence >= end) continue;
       this.#sequences.delete(sequence);
-      if (isOwed(sequence)) lost++;
+      if (this.#isOwed(sequence)) lost++;
     }
-    if (this.#sequences.size === 0) this.#sequences = undefined;
     return lost;
   }
 }

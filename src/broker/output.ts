@@ -43,6 +43,12 @@ export class ChunkPool {
   }
 }
 
+/** Whom an {@link Output} belongs to. */
+export interface OutputOwner {
+  /** The peer took something, and an output that was not writable is again. */
+  onWritable(): void;
+}
+
 /**
  * What one connection has to say, gathered over an event-loop turn and handed to the socket in one
  * write: a system call a turn, not a packet, is most of what makes this broker fast.
@@ -53,13 +59,13 @@ export class Output {
   readonly #counters: BrokerCounters;
   readonly #limitBytes: number;
   readonly #onDirty: (output: Output) => void;
+  readonly #owner: OutputOwner;
   #chunk: Buffer | undefined;
   #used = 0;
   #queued = 0;
   #isClosed = false;
   /** Somebody was told that it is not writable, and waits. */
   #isAwaited = false;
-  #onWritable: () => void = () => undefined;
 
   constructor(options: {
     readonly socket: Socket;
@@ -68,17 +74,19 @@ export class Output {
     readonly limitBytes: number;
     /** Called once a turn, when the first byte is written; it must see to `flush`. */
     readonly onDirty: (output: Output) => void;
+    readonly owner: OutputOwner;
   }) {
     this.#socket = options.socket;
     this.#pool = options.pool;
     this.#counters = options.counters;
     this.#limitBytes = options.limitBytes;
     this.#onDirty = options.onDirty;
+    this.#owner = options.owner;
   }
 
   /**
    * False while the peer does not take what it was sent. Where many peers do not, each has less:
-   * their queues together must fit the machine. Whoever was told false hears when it is true again.
+   * their queues together must fit the machine. The owner, told false, hears when it is true again.
    */
   get writable(): boolean {
     const queued = this.#queued + this.#used;
@@ -86,11 +94,6 @@ export class Output {
     const isWritable = queued < (isCrowded ? SHARE_WHEN_CROWDED_BYTES : this.#limitBytes);
     if (!isWritable) this.#isAwaited = true;
     return isWritable;
-  }
-
-  /** `fn` is called when the peer took something and {@link writable} is true again. */
-  whenWritable(fn: () => void): void {
-    this.#onWritable = fn;
   }
 
   /**
@@ -166,7 +169,7 @@ export class Output {
     this.#pool.queuedBytes -= bytes;
     if (!this.#isAwaited || !this.writable) return;
     this.#isAwaited = false;
-    this.#onWritable();
+    this.#owner.onWritable();
   }
 
   #makeRoom(chunk: Buffer, bytes: number): Buffer {

@@ -7,6 +7,7 @@ import {
   withoutMessageExpiry,
   withTopicAlias,
 } from '../codec/publish-properties.ts';
+import type { Clock } from '../platform/clock.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { Output } from './output.ts';
 import type { Publication } from './publication.ts';
@@ -22,14 +23,14 @@ export class PublishWriter {
   maxPacketBytes = Number.POSITIVE_INFINITY;
   readonly #output: Output;
   readonly #counters: BrokerCounters;
-  readonly #wallMs: () => number;
+  readonly #clock: Pick<Clock, 'wallMs'>;
   /** Where the client takes topic aliases (5.0). */
   #aliases: OutboundAliases | undefined;
 
-  constructor(output: Output, counters: BrokerCounters, wallMs: () => number) {
+  constructor(output: Output, counters: BrokerCounters, clock: Pick<Clock, 'wallMs'>) {
     this.#output = output;
     this.#counters = counters;
-    this.#wallMs = wallMs;
+    this.#clock = clock;
   }
 
   /** Topic Alias Maximum of the client's CONNECT. */
@@ -90,7 +91,7 @@ export class PublishWriter {
 
   /** With the seconds of life that are left, for a message that waited [MQTT-3.3.2-6]. */
   #aged(properties: Uint8Array, { expiresAtMs }: Publication): Uint8Array {
-    const leftMs = Math.max(0, expiresAtMs - this.#wallMs());
+    const leftMs = Math.max(0, expiresAtMs - this.#clock.wallMs());
     return withMessageExpiry(withoutMessageExpiry(properties), Math.ceil(leftMs / 1000));
   }
 

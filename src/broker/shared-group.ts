@@ -103,13 +103,7 @@ export class SharedGroup implements RingReader, CursorOwner {
   /** Something was left to the ring, or given back, while it was being read. */
   #again = false;
   #tally: BacklogTally | undefined;
-  readonly #atRisk = new AtRisk();
-  /** What is lost is nobody's from then on, so that a scan that does not meet it counts it no more. */
-  readonly #takeLost = (sequence: number) => {
-    if (this.#cursor?.wants(sequence) !== true) return false;
-    this.#cursor.done(sequence);
-    return true;
-  };
+  readonly #atRisk = new AtRisk((sequence) => this.#takeLost(sequence));
 
   constructor(key: string, filter: string, host: SharedGroupHost) {
     this.key = key;
@@ -196,7 +190,7 @@ export class SharedGroup implements RingReader, CursorOwner {
     if (this.#cursor === undefined || this.#isAnybodyThere()) return;
     if (this.#isLevel) this.#cursor.passed(this.#host.ring.lastSequence);
     this.#leaveToRing();
-    this.#lost(this.#atRisk.settle(Number.POSITIVE_INFINITY, this.#takeLost));
+    this.#lost(this.#atRisk.settle(Number.POSITIVE_INFINITY));
     this.#host.catchUp.stop(this);
     this.#range = undefined;
   }
@@ -257,7 +251,7 @@ export class SharedGroup implements RingReader, CursorOwner {
   /** The ring lets a message go that is for this group, if no member has had it. */
   letGo(sequence: number): void {
     if (this.#isLevel || this.#cursor?.wants(sequence) !== true) return;
-    if (this.#isAnybodyThere()) this.#lost(this.#atRisk.add(sequence, this.#takeLost));
+    if (this.#isAnybodyThere()) this.#lost(this.#atRisk.add(sequence));
     else if (this.#takeLost(sequence)) this.#lost(1);
   }
 
@@ -291,7 +285,7 @@ export class SharedGroup implements RingReader, CursorOwner {
       this.#range = { from: Math.max(range.from, from), end: range.end };
       return this.#range;
     }
-    const lost = this.#atRisk.settle(range.end, this.#takeLost);
+    const lost = this.#atRisk.settle(range.end);
     this.#lost(lost + cursor.passed(range.end - 1));
     this.#host.moved(this);
     if (this.#again) return this.#beginRange();
@@ -308,6 +302,13 @@ export class SharedGroup implements RingReader, CursorOwner {
 
   get #isLevel(): boolean {
     return !this.#behind && this.#waiting.length === 0;
+  }
+
+  /** What is lost is nobody's from then on, so that a scan that does not meet it counts it no more. */
+  #takeLost(sequence: number): boolean {
+    if (this.#cursor?.wants(sequence) !== true) return false;
+    this.#cursor.done(sequence);
+    return true;
   }
 
   #lost(count: number): void {

@@ -7,7 +7,7 @@ import type { IdleResult } from './results.ts';
 import type { RunOptions } from './run-options.ts';
 
 /** Made before anything is counted, and kept: what a broker needs once is not in the figures. */
-const FIRST_CONNECTIONS = 200;
+const FIRST_CONNECTIONS = 2_000;
 const BYTES_A_KIB = 1024;
 const READ_BUFFER_BYTES = 64 * 1024;
 

@@ -156,15 +156,16 @@ export async function runLatency(load: LatencyLoad, options: RunOptions): Promis
   const schedule = new Schedule(load.publishers, load.periodMs);
   const messagesPerSecond = (1000 * load.publishers) / load.periodMs;
   const measureMs = options.measureMs * load.measureFactor;
-  const untilMs = options.warmupMs + measureMs;
-  const recorder = new Recorder(options.warmupMs, untilMs, messagesPerSecond);
+  const warmupMs = options.warmupMs * load.warmupFactor;
+  const untilMs = warmupMs + measureMs;
+  const recorder = new Recorder(warmupMs, untilMs, messagesPerSecond);
   const rig = await openRig(load, schedule, recorder, options);
   const expected = () => total(rig.publishers.map((one) => one.sent));
   const arrived = () =>
     rig.subscriber?.arrived ?? total(rig.publishers.map((one) => one.acknowledged));
   recorder.start();
   const fed = feed(rig, schedule, recorder, untilMs);
-  await sleep(options.warmupMs);
+  await sleep(warmupMs);
   const meter = new ProcessorMeter(options.brokerPid);
   await sleep(measureMs);
   const { fromNs, toNs, use } = meter.stop();

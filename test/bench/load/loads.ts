@@ -33,6 +33,8 @@ export interface LatencyLoad extends NamedLoad {
   readonly payloadBytes: number;
   /** Messages a publisher may have unacknowledged; what is due beyond it waits, and its clock runs. */
   readonly window: number;
+  /** Times as long as other loads: so few messages take that long until a broker is what it stays. */
+  readonly warmupFactor: number;
   /** Times as long as other loads: its rate is low, so percentiles and small shares need patience. */
   readonly measureFactor: number;
 }
@@ -129,6 +131,7 @@ export const loads: readonly Load[] = [
     periodMs: 0.5,
     payloadBytes: 64,
     window: 1000,
+    warmupFactor: 5,
     measureFactor: 2,
   },
   {
@@ -140,12 +143,13 @@ export const loads: readonly Load[] = [
     periodMs: 1000,
     payloadBytes: 200,
     window: 1,
+    warmupFactor: 15,
     measureFactor: 3,
   },
   {
     kind: 'idle',
     name: 'idle',
-    title: '5,000 idle connections',
+    title: '5,000 idle connections more',
     connections: 5000,
     atOnce: 100,
   },

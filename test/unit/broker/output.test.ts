@@ -25,9 +25,7 @@ class SlowPeer {
       counters,
       limitBytes: LIMIT_BYTES,
       onDirty: () => {},
-    });
-    this.output.whenWritable(() => {
-      this.calls++;
+      owner: { onWritable: () => void this.calls++ },
     });
   }
 
