@@ -1,8 +1,8 @@
 import type { Claim, Delivery, InFlight } from '../session/delivery.ts';
 import type { Receipts } from '../session/receipts.ts';
-import { WaitingQueue } from '../session/waiting-queue.ts';
 import { AtRisk, type CursorOwner } from './lapped-messages.ts';
-import { type Publication, weightOf } from './publication.ts';
+import { OutgoingQueue } from './outgoing-queue.ts';
+import type { Publication } from './publication.ts';
 import type { CatchUpHandle, Outgoing, SessionJournal, SessionLink } from './session-link.ts';
 import type { SharedGroup } from './shared-group.ts';
 import type { Subscription } from './subscription.ts';
@@ -46,7 +46,7 @@ export class ClientSession implements CursorOwner {
   lapped = 0;
 
   readonly #journal: SessionJournal;
-  readonly #waiting: WaitingQueue<Outgoing>;
+  readonly #waiting: OutgoingQueue;
   readonly #maxWaiting: number;
   readonly #maxWaitingBytes: number;
   #reader: CatchUpHandle | undefined;
@@ -73,7 +73,7 @@ export class ClientSession implements CursorOwner {
     this.#journal = options.journal;
     this.#maxWaiting = options.maxWaiting;
     this.#maxWaitingBytes = options.maxWaitingBytes;
-    this.#waiting = new WaitingQueue(options.journal.memory, weightOfOutgoing);
+    this.#waiting = new OutgoingQueue(options.journal.outgoing);
   }
 
   get name(): string {
@@ -168,7 +168,7 @@ export class ClientSession implements CursorOwner {
       this.#send(link, publication, qos, retain, subscriptionIds, undefined);
       return;
     }
-    this.#enqueue({ publication: publication.keep(), qos, retain, subscriptionIds });
+    this.#enqueue(publication, qos, retain, subscriptionIds);
   }
 
   /** A message of a shared subscription, whose group has seen that there is room. */
@@ -185,8 +185,8 @@ export class ClientSession implements CursorOwner {
       if (link.writable && this.delivery.hasAmpleRoom) this.#reader.wake();
     } else {
       while (this.#waiting.length > 0 && this.delivery.room > 0 && link.writable) {
-        const next = this.#waiting.shift() as Outgoing;
-        const { publication, qos, retain, subscriptionIds } = next;
+        const publication = this.#waiting.shift() as Publication;
+        const { qos, retain, subscriptionIds } = this.#waiting;
         // The rules may have been read again since it began to wait.
         if (!this.mayRead(publication.topic.name)) continue;
         this.#send(link, publication, qos, retain, subscriptionIds, undefined);
@@ -358,14 +358,19 @@ export class ClientSession implements CursorOwner {
     this.#journal.cursorMoved(this);
   }
 
-  #enqueue(item: Outgoing): void {
-    const isInRing = this.durable && item.publication.sequence > 0;
+  #enqueue(
+    publication: Publication,
+    qos: 1 | 2,
+    retain: boolean,
+    subscriptionIds: readonly number[],
+  ): void {
+    const isInRing = this.durable && publication.sequence > 0;
     if (this.#overflowed && isInRing) return;
-    this.#waiting.push(item);
+    this.#waiting.push(publication, qos, retain, subscriptionIds);
     const { length, bytes } = this.#waiting;
     if (this.durable) {
       const isFull = length > MAX_WAITING_IN_MEMORY || bytes > MAX_WAITING_BYTES;
-      if (isInRing && (isFull || this.#journal.memory.isFull)) this.#leaveToRing();
+      if (isInRing && (isFull || this.#journal.outgoing.memory.isFull)) this.#leaveToRing();
       return;
     }
     while (this.#isOverfull()) {
@@ -379,12 +384,12 @@ export class ClientSession implements CursorOwner {
     const { length, bytes } = this.#waiting;
     if (length <= 1) return false;
     if (length > this.#maxWaiting || bytes > this.#maxWaitingBytes) return true;
-    return this.#journal.memory.isFull;
+    return this.#journal.outgoing.memory.isFull;
   }
 
   /** Too much waits. The ring has it all but the copies of retained messages, which stay. */
   #leaveToRing(): void {
-    this.#waiting.retain(({ publication }) => publication.sequence === 0);
+    this.#waiting.filter(({ sequence }) => sequence === 0);
     if (this.#reader === undefined) this.#reader = this.#journal.catchUp(this);
     else this.#overflowed = true;
   }
@@ -421,8 +426,4 @@ export class ClientSession implements CursorOwner {
     this.#roomWaiters = undefined;
     for (const wake of waiters ?? []) wake();
   }
-}
-
-function weightOfOutgoing({ publication }: Outgoing): number {
-  return weightOf(publication);
 }

@@ -80,6 +80,11 @@ export class Publication {
     return bytes;
   }
 
+  /** A copy that lasts is there, so `keep` costs nothing. */
+  get isKept(): boolean {
+    return this.#kept !== undefined;
+  }
+
   /** The bytes are never changed and may stay: `keep` need not copy them. */
   markLasting(): this {
     this.#kept = this;

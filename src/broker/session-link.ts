@@ -1,7 +1,7 @@
 import type { Rights } from '../auth/types.ts';
 import type { InFlight } from '../session/delivery.ts';
-import type { WaitingMemory } from '../session/waiting-queue.ts';
 import type { ClientSession } from './client-session.ts';
+import type { OutgoingPool } from './outgoing-queue.ts';
 import type { Publication } from './publication.ts';
 
 /** A QoS 1 or 2 message for one client, with what the client's subscriptions say of it. */
@@ -60,6 +60,6 @@ export interface SessionJournal {
   isExpired(publication: Publication): boolean;
   /** Starts reading from the ring what the session has not had yet. */
   catchUp(session: ClientSession): CatchUpHandle;
-  /** Bytes that all sessions together may have waiting in memory; taken and given back by them. */
-  readonly memory: WaitingMemory;
+  /** What all sessions together may have waiting in memory. */
+  readonly outgoing: OutgoingPool;
 }

@@ -8,6 +8,7 @@ import { CatchUp, type RingReader } from './catch-up.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { BrokerLimits } from './limits.ts';
 import { LappedMessages } from './lapped-messages.ts';
+import { OutgoingPool } from './outgoing-queue.ts';
 import { SessionRegistry } from './session-registry.ts';
 import type { SharedGroup } from './shared-group.ts';
 import { SharedSubscriptions } from './shared-subscriptions.ts';
@@ -73,7 +74,7 @@ export function createSessionParts(options: {
     topics,
     window: limits.inflight,
     queue,
-    memory,
+    outgoing: new OutgoingPool(memory),
     shared,
     catchUp,
     lapped,

@@ -5,11 +5,11 @@ import { decodeMessageAttributes } from '../codec/stored-message.ts';
 import type { RecordView, Ring } from '../ring/types.ts';
 import { Delivery, type InFlight } from '../session/delivery.ts';
 import { Receipts } from '../session/receipts.ts';
-import type { WaitingMemory } from '../session/waiting-queue.ts';
 import type { BacklogLimits } from './backlog-tally.ts';
 import type { CatchUp } from './catch-up.ts';
 import { ClientSession } from './client-session.ts';
 import type { LappedMessages } from './lapped-messages.ts';
+import type { OutgoingPool } from './outgoing-queue.ts';
 import type { CatchUpHandle, Outgoing, SessionDrop, SessionJournal } from './session-link.ts';
 import { SessionReader } from './session-reader.ts';
 import type { SharedSubscriptions } from './shared-subscriptions.ts';
@@ -57,7 +57,8 @@ export interface RegistryOptions {
   readonly window: number;
   /** What a session may have waiting: in memory, or in the ring. */
   readonly queue: BacklogLimits;
-  readonly memory: WaitingMemory;
+  /** What waits for sessions in memory. */
+  readonly outgoing: OutgoingPool;
   readonly shared: SharedSubscriptions;
   readonly catchUp: CatchUp;
   readonly lapped: LappedMessages;
@@ -70,7 +71,7 @@ export interface RegistryOptions {
  * subscriptions, its cursor, and the QoS 2 hand-shakes both ways.
  */
 export class SessionRegistry implements SessionJournal {
-  readonly memory: WaitingMemory;
+  readonly outgoing: OutgoingPool;
   readonly #options: RegistryOptions;
   readonly #sessions = new Map<string, ClientSession>();
   readonly #movedCursors = new Set<ClientSession>();
@@ -78,7 +79,7 @@ export class SessionRegistry implements SessionJournal {
 
   constructor(options: RegistryOptions) {
     this.#options = options;
-    this.memory = options.memory;
+    this.outgoing = options.outgoing;
   }
 
   get size(): number {
