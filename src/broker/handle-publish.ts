@@ -98,6 +98,10 @@ export class PublishHandler {
       this.#forbid(connection, view);
       return;
     }
+    if (view.retain && this.#cannotRetain(connection, view)) {
+      this.#refuse(connection, view, ReasonCode.quotaExceeded);
+      return;
+    }
     if (qos === 2) {
       this.#publishExactlyOnce(connection, view);
       return;
@@ -158,6 +162,16 @@ export class PublishHandler {
     if (connection.version === 5) this.#refuse(connection, view, ReasonCode.notAuthorized);
     else if (view.qos === 1) connection.acknowledge(PacketType.puback, view.packetId, 0);
     else if (view.qos === 2) connection.acknowledge(PacketType.pubrec, view.packetId, 0);
+  }
+
+  /**
+   * An acknowledgement would promise that the message is retained, so a client that can be told is
+   * refused. From others the message is taken and not retained: without an answer they would send it
+   * for ever.
+   */
+  #cannotRetain(connection: Connection, view: PublishView): boolean {
+    if (connection.version !== 5 || view.qos === 0 || isRepeat(connection, view)) return false;
+    return !this.#router.admitsRetained(this.#publication);
   }
 
   /** The message was not taken. 3.1.1 has no negative ack: without one the client still has it. */

@@ -72,7 +72,7 @@ export class Router implements DurabilityWaiter {
   route(publication: Publication, receipt?: Receipt, insists = false): RouteResult {
     const { topic, qos } = publication;
     const matches = this.#topics.matches(topic);
-    const retains = publication.retain && this.#admitsRetained(publication);
+    const retains = publication.retain && this.admitsRetained(publication);
     const flags =
       (qos > 0 && this.#wantedLater(publication, matches) ? RecordFlag.session : 0) |
       (retains ? RecordFlag.retained : 0);
@@ -98,6 +98,13 @@ export class Router implements DurabilityWaiter {
     if (qos < 2) this.#deliver(publication, matches);
     else this.#deliverAfterCommit(publication, matches);
     return 'stored';
+  }
+
+  /** Whether there is room to retain the message; counted where there is none. */
+  admitsRetained({ topic, payloadLength }: Publication): boolean {
+    const admits = this.#retained.admits(topic.name, payloadLength);
+    if (!admits) this.#counters.drop('retained_limit');
+    return admits;
   }
 
   onDurable(durableSequence: number): void {
@@ -144,12 +151,6 @@ export class Router implements DurabilityWaiter {
       if (!(error instanceof CisternError && error.code === 'RECORD_TOO_LARGE')) throw error;
       throw new ProtocolError(ReasonCode.packetTooLarge, error.message);
     }
-  }
-
-  #admitsRetained({ topic, payloadLength }: Publication): boolean {
-    const admits = this.#retained.admits(topic.name, payloadLength);
-    if (!admits) this.#counters.drop('retained_limit');
-    return admits;
   }
 
   #wantedLater({ origin, topic }: Publication, matches: readonly Match[]): boolean {

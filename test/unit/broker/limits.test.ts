@@ -78,6 +78,30 @@ describe('limits of what may come in', () => {
     expect(payloads(client)).toEqual(['2']);
     expect(dropped(cistern)).toMatchObject({ retained_limit: 1 });
   });
+
+  test('retained messages: a 5.0 client is told that one too many is not taken', async () => {
+    const cistern = await start('[limits]\nretained_messages = 1');
+    const client = await cistern.connected({ clientId: 'c' }, 5);
+    client.subscribe(1, ['#', 0]);
+    await cistern.settle();
+    client.publish('a', '1', { qos: 1, packetId: 1, retain: true });
+    client.publish('b', '1', { qos: 1, packetId: 2, retain: true });
+    client.publish('b', '1', { qos: 2, packetId: 3, retain: true });
+    client.publish('a', '2', { qos: 2, packetId: 4, retain: true });
+    client.publish('b', 'passing', { qos: 1, packetId: 5 });
+    await cistern.settle();
+    const quotaExceeded = 0x97;
+    const reasons = new Map(client.acks.map(({ packetId, reasonCode }) => [packetId, reasonCode]));
+    expect([1, 2, 3, 4, 5].map((id) => reasons.get(id))).toEqual([
+      0,
+      quotaExceeded,
+      quotaExceeded,
+      0,
+      0,
+    ]);
+    expect(payloads(client)).toEqual(['1', '2', 'passing']);
+    expect(dropped(cistern)).toMatchObject({ retained_limit: 2 });
+  });
 });
 
 describe('what waits for a session that is away', () => {
