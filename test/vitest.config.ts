@@ -5,6 +5,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/**/fixtures/**', 'node_modules/**'],
     environment: 'node',
+    setupFiles: ['test/support/property-seed.ts'],
     testTimeout: 20_000,
     hookTimeout: 20_000,
     // Of `test.concurrent`, which is for tests that wait for a process and do little themselves.
