@@ -3,6 +3,8 @@ export interface SharedPosition {
   readonly through: number;
   /** Sequences up to `through`, or beyond it, that nobody is known to have done with. */
   readonly open: readonly number[];
+  /** Sequences beyond `through` that are done with all the same. */
+  readonly beyond?: readonly number[];
 }
 
 /** A message that some member has: whether it is done with is that member's to say. */
@@ -22,8 +24,10 @@ const EXPECTED = -1;
  *   free -> gone                            (a scan begun afterwards did not meet it: rotation took it)
  *
  * Invariants:
- * - A sequence above `through` is unread, unless it is a hole. One at or below it is done, or was
- *   never the group's, unless it is a hole.
+ * - A sequence above `through` is unread, unless it is a hole or in `beyond`. One at or below it is
+ *   done, or was never the group's, unless it is a hole.
+ * - `beyond` holds only what was reclaimed and done with before a scan came so far: no more than the
+ *   members' windows had room for at the restart.
  * - Holes are the claimed, the expected and the free ones. There are no more of them than the members'
  *   windows have room for, plus what ended sessions gave back; so the position stays small, however
  *   long one member holds one message.
@@ -31,23 +35,31 @@ const EXPECTED = -1;
  */
 export class SharedCursor {
   readonly #holes = new Map<number, number>();
+  readonly #beyond: Set<number>;
   #through: number;
   /** Counts scans, so that what is given back during one is left for the next. */
   #scan = 1;
 
-  constructor({ through, open }: SharedPosition) {
+  constructor({ through, open, beyond }: SharedPosition) {
     this.#through = through;
+    this.#beyond = new Set(beyond);
     for (const sequence of open) this.#holes.set(sequence, this.#scan);
   }
 
   toPosition(): SharedPosition {
-    return { through: this.#through, open: [...this.#holes.keys()] };
+    for (const sequence of this.#beyond) {
+      if (sequence <= this.#through) this.#beyond.delete(sequence);
+    }
+    const open = [...this.#holes.keys()];
+    if (this.#beyond.size === 0) return { through: this.#through, open };
+    return { through: this.#through, open, beyond: [...this.#beyond] };
   }
 
   /** Whether a member is to be given this message, when it is met in the ring. */
   wants(sequence: number): boolean {
     const hole = this.#holes.get(sequence);
-    return hole === undefined ? sequence > this.#through : hole > CLAIMED;
+    if (hole !== undefined) return hole > CLAIMED;
+    return sequence > this.#through && !this.#beyond.has(sequence);
   }
 
   /** A member has it now. Also after a restart, for a QoS 2 message that is half delivered. */
@@ -63,7 +75,11 @@ export class SharedCursor {
 
   /** The member that had it is done with it, or it is nobody's. */
   done(sequence: number): void {
+    const wasClaimed = this.#holes.get(sequence) === CLAIMED;
     this.#holes.delete(sequence);
+    // The cursor of before the restart may lie below what was reclaimed: without its hole the message
+    // would be unread, and another member would be given what this one has had.
+    if (wasClaimed && sequence > this.#through) this.#beyond.add(sequence);
   }
 
   /** The member's session is over: it is for another one. */

@@ -326,6 +326,32 @@ describe('a group with a durable member', () => {
     });
   }
 
+  test('a hand-shake that ends after a kill, before the ring is read so far, is not begun anew', async () => {
+    const mortal = await startMortal();
+    const b = await member(mortal.cistern, 'b', { durable: true });
+    const publisher = await mortal.cistern.connected({ clientId: 'pub' });
+    publisher.publish('t/x', 'earlier', { qos: 1, packetId: 1 });
+    await mortal.cistern.settle();
+    b.drop();
+    const a = await member(mortal.cistern, 'a', { durable: true, receiveMaximum: 1 });
+    publisher.publish('t/x', 'begun', { qos: 2, packetId: 2 });
+    await mortal.cistern.settle();
+    expect([payloads(b), payloads(a)]).toEqual([['earlier'], ['begun']]);
+    ackAll(a);
+    await mortal.cistern.settle();
+    // The group's cursor of before lies below both, since neither was done with.
+    await mortal.killAndRestart();
+    const again = mortal.cistern.client(5);
+    again.connect({
+      clientId: 'a',
+      cleanStart: false,
+      properties: properties({ sessionExpirySeconds: 1_000, receiveMaximum: 1 }),
+    });
+    await mortal.cistern.settle(200);
+    expect(again.acks).toMatchObject([{ type: PUBREL }]);
+    expect(payloads(again)).toEqual(['earlier']);
+  });
+
   test('ends with its last member, and begins anew', async () => {
     const mortal = await startMortal();
     const a = await member(mortal.cistern, 'a', { durable: true });

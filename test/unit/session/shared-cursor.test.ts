@@ -29,6 +29,22 @@ describe('SharedCursor', () => {
     expect([1, 2, 3, 4, 5].filter((sequence) => again.wants(sequence))).toEqual([2, 4, 5]);
   });
 
+  test('what a member had before a restart is not given out again when it is done before a scan', () => {
+    const cursor = at(10);
+    for (const sequence of [12, 14]) cursor.reclaim(sequence);
+    cursor.done(12);
+    expect(cursor.beginScan()).toBe(11);
+    const wanted = (by: SharedCursor) => [11, 12, 13, 14].filter((each) => by.wants(each));
+    expect(wanted(cursor)).toEqual([11, 13]);
+    const again = new SharedCursor(cursor.toPosition());
+    again.reclaim(14);
+    expect(wanted(again)).toEqual([11, 13]);
+    again.done(14);
+    for (const sequence of [11, 13]) again.claim(sequence);
+    expect(again.passed(14)).toBe(0);
+    expect(again.toPosition()).toEqual({ through: 14, open: [11, 13] });
+  });
+
   test('its position stays small while one member holds one message', () => {
     const cursor = at(0);
     cursor.claim(1);
