@@ -154,7 +154,10 @@ export class SessionRegistry implements SessionJournal {
   /** Ends a session: it, its subscriptions and everything waiting for it are gone [MQTT-3.1.2-23]. */
   remove(session: ClientSession): void {
     const { clientId } = session;
-    if (session.durable) this.#erase(session);
+    if (session.durable) {
+      this.#settleBegun(session);
+      this.#erase(session);
+    }
     session.durable = false;
     for (const filter of [...session.subscriptions.keys()]) this.unsubscribe(session, filter);
     session.end();
@@ -388,6 +391,20 @@ export class SessionRegistry implements SessionJournal {
       }
     }
     session.durable = durable;
+  }
+
+  /**
+   * [MQTT-4.8.2-5] over a restart: the groups' cursors say that what has begun with this session is
+   * done before the hand-shakes are forgotten, which said whose it is.
+   */
+  #settleBegun({ delivery }: ClientSession): void {
+    const filters = new Set<string>();
+    for (const { claim, qos } of delivery.entries()) {
+      if (claim === undefined || qos === 1) continue;
+      claim.settle();
+      filters.add(claim.filter);
+    }
+    for (const filter of filters) this.#options.shared.saveCursorOf(filter);
   }
 
   /** The session's own record goes last: until then a restart finds the session whole. */

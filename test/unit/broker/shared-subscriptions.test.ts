@@ -352,6 +352,29 @@ describe('a group with a durable member', () => {
     expect(payloads(again)).toEqual(['earlier']);
   });
 
+  for (const when of ['before', 'after'] as const) {
+    test(`[MQTT-4.8.2-5] QoS 2 is for nobody else, its session ended just ${when} a kill`, async () => {
+      const mortal = await startMortal();
+      await member(mortal.cistern, 'b', { durable: true });
+      const a = await member(mortal.cistern, 'a', { durable: true });
+      const publisher = await mortal.cistern.connected({ clientId: 'pub' });
+      publishMany(publisher, 1, 6, 2);
+      await mortal.cistern.settle();
+      expect(a.received).toHaveLength(3);
+      if (when === 'after') await mortal.killAndRestart();
+      const properties5 = properties({ sessionExpirySeconds: 1_000 });
+      const anew = mortal.cistern.client(5);
+      anew.connect({ clientId: 'a', cleanStart: true, properties: properties5 });
+      await mortal.cistern.settle();
+      expect(anew.last('connack')).toMatchObject({ sessionPresent: false });
+      if (when === 'before') await mortal.killAndRestart();
+      const b = await member(mortal.cistern, 'b', { durable: true });
+      await mortal.cistern.settle(200);
+      expect(b.received).toHaveLength(3);
+      expect(b.received.every(({ dup }) => dup)).toBe(true);
+    });
+  }
+
   test('ends with its last member, and begins anew', async () => {
     const mortal = await startMortal();
     const a = await member(mortal.cistern, 'a', { durable: true });
