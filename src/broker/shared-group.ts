@@ -92,7 +92,10 @@ export class SharedGroup implements RingReader, CursorOwner {
   readonly #host: SharedGroupHost;
   readonly #members: Subscription[] = [];
   readonly #waiting: WaitingQueue<Publication>;
-  /** Given back by sessions that ended, and not in the ring: they go before all that waits. */
+  /**
+   * Not in the ring for the group, though it may be durable: given back by sessions that ended, or
+   * waiting since before it was. They go before all that waits.
+   */
   readonly #returned: WaitingQueue<Publication>;
   #cursor: SharedCursor | undefined;
   #next = 0;
@@ -154,13 +157,19 @@ export class SharedGroup implements RingReader, CursorOwner {
 
   /** A durable session has joined: from `position` on nothing is lost. */
   makeDurable(position: SharedPosition): void {
+    // What waits came before `position`: only memory has it for the group.
+    for (;;) {
+      const publication = this.#waiting.shift();
+      if (publication === undefined) break;
+      this.#returned.push(publication);
+    }
     this.#cursor = new SharedCursor(position);
     this.#behind ||= !this.#isAnybodyThere();
   }
 
-  /** A session that was restored holds this QoS 2 message. */
+  /** A session that was restored holds this QoS 2 message; 0 for one that only memory had. */
   reclaim(sequence: number): Claim {
-    this.#cursor?.reclaim(sequence);
+    if (sequence > 0) this.#cursor?.reclaim(sequence);
     return new SharedClaim(this, sequence, undefined);
   }
 

@@ -375,6 +375,32 @@ describe('a group with a durable member', () => {
     });
   }
 
+  test('what waited before it became durable is given out, though the ring has it for others', async () => {
+    const mortal = await startMortal();
+    const { cistern } = mortal;
+    const keeper = await member(cistern, 'keeper', { durable: true });
+    keeper.unsubscribe(2, SHARE);
+    keeper.subscribe(3, ['t/#', 2]);
+    const a = await member(cistern, 'a', { receiveMaximum: 1 });
+    const publisher = await cistern.connected({ clientId: 'pub' });
+    publishMany(publisher, 1, 4, 2);
+    await cistern.settle();
+    expect(payloads(a)).toEqual(['1']);
+    const b = await member(cistern, 'b', { durable: true });
+    await cistern.settle(200);
+    expect(payloads(b)).toEqual(['2', '3', '4']);
+    // A hand-shake without a place in the ring leaves no mark in the group's cursor.
+    for (const lost of [['b'], []]) {
+      await mortal.killAndRestart();
+      const again = await member(mortal.cistern, 'b', { durable: true });
+      await mortal.cistern.settle(200);
+      for (const { packetId } of again.acks) again.ack(PUBCOMP, packetId);
+      await mortal.cistern.settle();
+      const told = mortal.cistern.logger.entries.filter(({ event }) => event === 'session.lapped');
+      expect(told.map(({ fields }) => fields['client'])).toEqual(lost);
+    }
+  });
+
   test('ends with its last member, and begins anew', async () => {
     const mortal = await startMortal();
     const a = await member(mortal.cistern, 'a', { durable: true });

@@ -42,6 +42,7 @@ export async function startMortal(toml?: string) {
     clock = new SimClock({ startMs: clock.monotonicMs() + 1000 });
     disk = disk.reboot({ clock });
     checkpoints = checkpoints.crash();
+    opened = opened.filter((each) => each !== cistern);
     cistern = new SimCistern({ volume: disk, checkpoints, clock });
     await cistern.start(toml);
     opened.push(cistern);
