@@ -41,7 +41,10 @@ export class SimCistern {
     this.#seed = options.seed ?? 1;
   }
 
-  /** Starts and lets virtual time pass until it listens. Rejects as the real start would. */
+  /**
+   * Starts and lets virtual time pass until it listens. Rejects as the real start would. The ring is
+   * of 1 MiB, where the configuration says nothing else.
+   */
   async start(toml = ''): Promise<void> {
     const config = await simConfig(toml);
     const starting = startCistern(config, this.#environment());
@@ -122,7 +125,8 @@ export class SimCistern {
 }
 
 async function simConfig(toml: string): Promise<Config> {
-  const text = `[storage]\nsize = "1MiB"\nsegment = "64KiB"\n${toml}`;
+  const hasStorage = toml.includes('[storage]');
+  const text = hasStorage ? toml : `[storage]\nsize = "1MiB"\nsegment = "64KiB"\n${toml}`;
   const { config } = await loadConfig({ path: 'sim.toml', readText: async () => text });
   return config;
 }
