@@ -97,6 +97,8 @@ export class SharedGroup implements RingReader, CursorOwner {
    * waiting since before it was. They go before all that waits.
    */
   readonly #returned: WaitingQueue<Publication>;
+  /** QoS 2 messages that were on their way to the ring before the group was durable. */
+  readonly #early = new Set<number>();
   #cursor: SharedCursor | undefined;
   #next = 0;
   /** The ring holds what the group has not had: live messages are not given out. */
@@ -208,7 +210,9 @@ export class SharedGroup implements RingReader, CursorOwner {
 
   /** A QoS 2 message is on its way to the ring; until `offer` names it the cursor stays below it. */
   expect(sequence: number): void {
-    if (sequence > 0) this.#cursor?.expect(sequence);
+    if (sequence === 0) return;
+    if (this.#cursor === undefined) this.#early.add(sequence);
+    else this.#cursor.expect(sequence);
   }
 
   /** A message was routed that matches the filter. */
@@ -217,7 +221,14 @@ export class SharedGroup implements RingReader, CursorOwner {
       this.#sendOnce(publication);
       return;
     }
+    const isEarly = this.#early.delete(publication.sequence);
     const sequence = this.#cursor === undefined ? 0 : publication.sequence;
+    if (isEarly && sequence > 0) {
+      // It came before the cursor: as what waited then, only memory has it for the group.
+      this.#returned.push(publication.keep());
+      this.#drain(this.#returned);
+      return;
+    }
     if (sequence > 0) {
       this.#cursor?.arrived(sequence);
       // Routed before the group was made, or met in the ring already.

@@ -401,6 +401,28 @@ describe('a group with a durable member', () => {
     }
   });
 
+  test('QoS 2 that is being committed while it becomes durable is given out', async () => {
+    const cistern = await start();
+    const keeper = await member(cistern, 'keeper', { durable: true });
+    keeper.unsubscribe(2, SHARE);
+    keeper.subscribe(3, ['t/#', 2]);
+    const a = await member(cistern, 'a');
+    const b = await cistern.connected(
+      {
+        clientId: 'b',
+        cleanStart: true,
+        properties: properties({ sessionExpirySeconds: 1_000 }),
+      },
+      5,
+    );
+    const publisher = await cistern.connected({ clientId: 'pub' });
+    publishMany(publisher, 1, 4, 2);
+    b.subscribe(1, [SHARE, 2]);
+    await cistern.settle(200);
+    expect(keeper.received).toHaveLength(4);
+    expect([...payloads(a), ...payloads(b)].sort()).toEqual(numbers(1, 4));
+  });
+
   test('ends with its last member, and begins anew', async () => {
     const mortal = await startMortal();
     const a = await member(mortal.cistern, 'a', { durable: true });
