@@ -5,7 +5,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { RecordView, Ring } from '../ring/types.ts';
 import { RecordFlag, RETAINED_PARTITION_ID } from '../ring/types.ts';
 import { Publication } from './publication.ts';
-import { SubscriptionTree } from './subscription-tree.ts';
+import { RetainedTree } from './retained-tree.ts';
 import type { TopicTable } from './topics.ts';
 
 /** Where in the ring a topic's retained message is. The index is in the checkpoint; the value is not. */
@@ -32,6 +32,8 @@ interface RetainedEntry extends StoredPlace {
  */
 export class RetainedMessages {
   readonly #entries = new Map<string, RetainedEntry>();
+  /** The same entries. */
+  readonly #tree = new RetainedTree<RetainedEntry>();
   readonly #ring: Ring;
   readonly #state: StateStore;
   readonly #topics: TopicTable;
@@ -90,7 +92,7 @@ export class RetainedMessages {
     for (const [key, value] of this.#state.entries(stateKey('retained', ''))) {
       const place = value as StoredPlace;
       const topic = stateKeyParts(key)[1] as string;
-      this.#entries.set(topic, { topic, ...place, publication: undefined });
+      this.#enter({ topic, ...place, publication: undefined });
       this.#bytes += place.bytes;
     }
   }
@@ -122,16 +124,7 @@ export class RetainedMessages {
 
   /** Every retained message that matches, read from the ring where it is not at hand. */
   async matching(filter: string): Promise<Publication[]> {
-    const tree = new SubscriptionTree<true>();
-    tree.add(filter, true);
-    const found: RetainedEntry[] = [];
-    const hits: true[] = [];
-    for (const entry of this.#entries.values()) {
-      tree.match(entry.topic, hits);
-      if (hits.length > 0) found.push(entry);
-      hits.length = 0;
-    }
-    found.sort((a, b) => a.sequence - b.sequence);
+    const found = this.#tree.matching(filter).sort((a, b) => a.sequence - b.sequence);
     const messages: Publication[] = [];
     for (const entry of found) {
       const message = entry.publication ?? (await this.#fetch(entry));
@@ -152,7 +145,7 @@ export class RetainedMessages {
     }
     if (record === undefined) return undefined;
     const publication = publicationOf(record, this.#topics).keep();
-    this.#entries.set(entry.topic, { ...entry, publication });
+    this.#enter({ ...entry, publication });
     return publication;
   }
 
@@ -163,8 +156,18 @@ export class RetainedMessages {
     if (entry === undefined || kept === undefined) return;
     if (!isExpired(kept, this.#clock.wallMs())) return;
     this.#bytes -= entry.bytes;
-    this.#entries.delete(name);
+    this.#remove(name);
     this.#state.note(stateKey('retained', name), undefined);
+  }
+
+  #enter(entry: RetainedEntry): void {
+    this.#entries.set(entry.topic, entry);
+    this.#tree.set(entry.topic, entry);
+  }
+
+  #remove(topic: string): void {
+    this.#entries.delete(topic);
+    this.#tree.delete(topic);
   }
 
   #put(entry: RetainedEntry): void {
@@ -172,12 +175,12 @@ export class RetainedMessages {
     this.#bytes -= this.#entries.get(topic)?.bytes ?? 0;
     const key = stateKey('retained', topic);
     if (publication !== undefined && publication.payloadLength === 0) {
-      this.#entries.delete(topic);
+      this.#remove(topic);
       this.#state.note(key, undefined);
       return;
     }
     this.#bytes += bytes;
-    this.#entries.set(topic, entry);
+    this.#enter(entry);
     const place: StoredPlace = { partitionId, offset, sequence, bytes };
     this.#state.note(key, place);
   }

@@ -346,7 +346,8 @@ export class PacketDecoder {
       // [MQTT-4.7.3-1]; only a topic alias may stand for a topic.
       throw protocolError('a PUBLISH has no topic');
     }
-    view.buffer = buffer;
+    // A reference that is stored into an old object is work for the garbage collector.
+    if (view.buffer !== buffer) view.buffer = buffer;
     view.qos = qos as Qos;
     view.retain = (first & 1) !== 0;
     view.dup = (first & 8) !== 0;
