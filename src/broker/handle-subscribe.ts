@@ -132,10 +132,11 @@ async function sendRetained(
       const ids = options.subscriptionId === undefined ? [] : [options.subscriptionId];
       const qos = message.qos < options.qos ? message.qos : options.qos;
       const copy = asRetained(message);
-      await session.roomToWait();
+      // However many there are, a peer that reads gets them all.
+      await (qos > 0 ? session.roomToWait() : connection.output.untilWritable());
       if (!connection.isOpen || connection.session !== session) return;
       if (qos > 0) session.offer(copy, qos as 1 | 2, true, ids);
-      else if (connection.writable) connection.sendPublish(copy, 0, true, false, 0, ids);
+      else connection.sendPublish(copy, 0, true, false, 0, ids);
     }
   }
 }

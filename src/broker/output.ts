@@ -66,6 +66,7 @@ export class Output {
   #isClosed = false;
   /** Somebody was told that it is not writable, and waits. */
   #isAwaited = false;
+  #waiters: (() => void)[] | undefined;
 
   constructor(options: {
     readonly socket: Socket;
@@ -94,6 +95,15 @@ export class Output {
     const isWritable = queued < (isCrowded ? SHARE_WHEN_CROWDED_BYTES : this.#limitBytes);
     if (!isWritable) this.#isAwaited = true;
     return isWritable;
+  }
+
+  /** Resolves when it is writable, or closed. */
+  async untilWritable(): Promise<void> {
+    while (!this.#isClosed && !this.writable) {
+      await new Promise<void>((resolve) => {
+        (this.#waiters ??= []).push(resolve);
+      });
+    }
   }
 
   /**
@@ -157,6 +167,7 @@ export class Output {
     this.#isClosed = true;
     this.#pool.queuedBytes -= this.#queued;
     this.#queued = 0;
+    this.#wakeWaiters();
   }
 
   /**
@@ -170,6 +181,13 @@ export class Output {
     if (!this.#isAwaited || !this.writable) return;
     this.#isAwaited = false;
     this.#owner.onWritable();
+    this.#wakeWaiters();
+  }
+
+  #wakeWaiters(): void {
+    const waiters = this.#waiters;
+    this.#waiters = undefined;
+    for (const wake of waiters ?? []) wake();
   }
 
   #makeRoom(chunk: Buffer, bytes: number): Buffer {

@@ -66,6 +66,27 @@ describe('limits of what may come in', () => {
     ]);
   });
 
+  test('output: retained messages at QoS 0 wait for a peer that does not read, however many', async () => {
+    const cistern = await start('[limits]\noutput_buffer = "16KiB"');
+    const publisher = await cistern.connected({ clientId: 'pub' });
+    for (let id = 1; id <= 200; id++) {
+      publisher.publish(`r/${id}`, 'x'.repeat(500), { qos: 1, packetId: id, retain: true });
+    }
+    await cistern.settle(100);
+    const slow = await cistern.connected({ clientId: 'slow' });
+    const gone = await cistern.connected({ clientId: 'gone' });
+    for (const client of [slow, gone]) {
+      client.stall();
+      client.subscribe(1, ['r/#', 0]);
+    }
+    await cistern.settle(100);
+    gone.drop();
+    slow.readOn();
+    await cistern.settle(500);
+    expect(slow.received).toHaveLength(200);
+    expect(dropped(cistern)).toEqual({});
+  });
+
   test('retained messages: a new topic too many is routed and not kept, a known one is', async () => {
     const cistern = await start('[limits]\nretained_messages = 1');
     const client = await cistern.connected({ clientId: 'c' });
