@@ -1,5 +1,6 @@
 // How long offline sessions wait for what they missed: one alone, and a thousand that return at once,
-// over a full ring. `node build/with-node24.mjs test/bench/offline-sessions.ts [SESSIONS] [RING_MIB]`.
+// over a full ring, with `build/out/cistern` (`npm run build` comes first).
+// `node build/with-node24.mjs test/bench/offline-sessions.ts [SESSIONS] [RING_MIB]`
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
@@ -103,7 +104,7 @@ function broker(): ChildProcess {
   const data = join(folder, 'data');
   const args = ['run', '--config', join(folder, 'cistern.toml'), '--data', data];
   const listen = ['--listen', `127.0.0.1:${PORT}`];
-  const child = spawn(process.execPath, [join(root, 'src/main.ts'), ...args, ...listen], {
+  const child = spawn(join(root, 'build/out/cistern'), [...args, ...listen], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   child.on('exit', (code) => {
@@ -202,7 +203,7 @@ async function comeBack(title: string, ids: readonly number[], pid: number): Pro
   console.log(
     `${title}: ${messages} messages; first after ${ms(first, 0)} / ${ms(first, 0.5)} / ${ms(first, 1)} ms, ` +
       `last after ${ms(last, 0)} / ${ms(last, 0.5)} / ${ms(last, 1)} ms (least / median / most); ` +
-      `broker CPU ${(cpuSeconds(pid) - cpuBefore).toFixed(1)} s, ${residentMib(pid)} MiB resident`,
+      `broker CPU ${(cpuSeconds(pid) - cpuBefore).toFixed(1)} s, ${residentMib(pid)} MiB resident at most`,
   );
   for (const client of clients) client.close();
 }
