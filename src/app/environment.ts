@@ -4,6 +4,7 @@ import type { Clock } from '../platform/clock.ts';
 import type { Compressor, Crc32 } from '../platform/compression.ts';
 import type { Http } from '../platform/http.ts';
 import type { Logger } from '../platform/logger.ts';
+import type { MemoryUse } from '../platform/memory.ts';
 import type { Network } from '../platform/network.ts';
 import type { PasswordHashing } from '../platform/password-hashing.ts';
 import type { Random } from '../platform/random.ts';
@@ -23,6 +24,7 @@ export interface Environment {
   readonly logger: Logger;
   readonly crc32: Crc32;
   readonly compressor: Compressor;
+  readonly memory: MemoryUse;
   /** Takes the data directory for this process, making it if need be; the result lets it go. */
   lockData(path: string): Promise<{ release(): Promise<void> }>;
   /** The directory `name` in the data directory, made if need be. */

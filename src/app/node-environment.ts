@@ -8,6 +8,7 @@ import { createNodeCompressor, nodeCrc32 } from '../platform/node/compression.ts
 import { createNodeHttp } from '../platform/node/http.ts';
 import { acquireDataLock } from '../platform/node/lock.ts';
 import { stampFiles } from '../platform/node/file-stamp.ts';
+import { nodeMemory } from '../platform/node/memory.ts';
 import { createNodeNetwork } from '../platform/node/network.ts';
 import { createNodePasswordHashing } from '../platform/node/password-hashing.ts';
 import { createNodeRandom } from '../platform/node/random.ts';
@@ -32,6 +33,7 @@ export function createNodeEnvironment(options: {
     http: createNodeHttp(),
     crc32: nodeCrc32,
     compressor: createNodeCompressor(),
+    memory: nodeMemory,
     lockData: acquireDataLock,
     async openVolume(dataPath, name) {
       const path = join(dataPath, name);

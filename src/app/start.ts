@@ -68,7 +68,7 @@ async function startInOrder(
   started: (() => Promise<void>)[],
   stopAll: () => Promise<void>,
 ): Promise<RunningCistern> {
-  const { clock, logger, random, version } = environment;
+  const { clock, logger, memory, random, version } = environment;
   const auth = await openAuth(config, environment);
   await tryAddresses(config, environment);
   const lock = await environment.lockData(config.storage.path);
@@ -87,6 +87,7 @@ async function startInOrder(
     random,
     logger: logger.child('broker'),
     limits,
+    memory,
     version,
   });
   await storage.replay(

@@ -5,6 +5,7 @@ import { ProtocolError } from '../base/errors.ts';
 import type { StateStore } from '../metadata/state-store.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
+import type { MemoryUse } from '../platform/memory.ts';
 import type { Socket } from '../platform/network.ts';
 import type { Random } from '../platform/random.ts';
 import type { DurabilityWaiter, RecordView, Ring } from '../ring/types.ts';
@@ -47,6 +48,7 @@ export interface BrokerOptions {
   readonly logger: Logger;
   readonly limits: BrokerLimits;
   /** Of this program, for `$SYS`. */
+  readonly memory: MemoryUse;
   readonly version: string;
 }
 
@@ -121,7 +123,7 @@ export class Broker implements ConnectionHost {
       clock,
       lastSequence,
     });
-    this.#sys = new SysTopics({ topics, clock, source: this.#sysSource(options.version) });
+    this.#sys = new SysTopics({ topics, clock, source: this.#sysSource(options) });
     this.#context = {
       registry,
       retained,
@@ -350,9 +352,10 @@ export class Broker implements ConnectionHost {
     counters.connectedMaximum = Math.max(counters.connectedMaximum, this.#byClient.size);
   }
 
-  #sysSource(version: string): SysSource {
+  #sysSource({ version, memory }: BrokerOptions): SysSource {
     return {
       version,
+      memory,
       counters: this.counters,
       connected: () => this.#byClient.size,
       sessions: () => this.#registry.size,

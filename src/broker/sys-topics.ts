@@ -1,5 +1,6 @@
 import { topicMatchesFilter } from '../codec/topic.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { MemoryUse } from '../platform/memory.ts';
 import { type Ring, STATE_PARTITION_ID } from '../ring/types.ts';
 import type { BrokerCounters } from './counters.ts';
 import { Publication } from './publication.ts';
@@ -23,6 +24,7 @@ export function isSysTopic(topic: string): boolean {
 export interface SysSource {
   readonly version: string;
   readonly counters: BrokerCounters;
+  readonly memory: MemoryUse;
   connected(): number;
   /** Those of connected clients included. */
   sessions(): number;
@@ -175,6 +177,9 @@ export class SysTopics {
       ['bytes/sent', () => String(counters.bytesSent)],
       ['subscriptions/count', () => String(source.subscriptions().all)],
       ['shared_subscriptions/count', () => String(source.subscriptions().shared)],
+      // What the process takes: of V8's heap alone nobody could tell whether the machine is too small.
+      ['heap/current', () => String(source.memory.residentBytes())],
+      ['heap/maximum', () => String(source.memory.residentBytesMax())],
       ['retained messages/count', () => String(source.retainedMessages())],
     ];
   }

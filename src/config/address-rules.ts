@@ -26,8 +26,9 @@ export function reportAddressClashes(
     return { key, owner: owner[from], listen };
   });
   places.push({ key: 'admin.listen', owner: 'admin.listen', listen: admin.listen });
-  places.forEach(({ key, listen }, index) => {
-    const before = places.slice(0, index).find((other) => clash(other.listen, listen));
+  const known = places.filter(({ key }) => !issues.hasErrorAt(key));
+  known.forEach(({ key, listen }, index) => {
+    const before = known.slice(0, index).find((other) => clash(other.listen, listen));
     if (before === undefined) return;
     const where = before.listen === listen ? '' : ` (${before.listen})`;
     const remedy = 'Give each listener an address of its own.';

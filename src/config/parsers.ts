@@ -26,8 +26,13 @@ export interface Range {
   readonly max: number;
 }
 
-/** The value as the user wrote it, cut where it is long. */
+/**
+ * The value as the user wrote it, cut where it is long. What is in tables and lists is not shown: it
+ * may be a password, and errors go to the journal.
+ */
 export function show(value: unknown): string {
+  if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
+  if (typeof value === 'object' && value !== null && !(value instanceof Date)) return 'a table';
   const text = JSON.stringify(value) ?? 'nothing';
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }

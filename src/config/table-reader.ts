@@ -26,6 +26,11 @@ export class IssueLog {
     this.#add('warning', key, message, remedy);
   }
 
+  /** The key's own value is wrong, and a placeholder stands for it: what follows from that is no fault. */
+  hasErrorAt(key: string): boolean {
+    return this.#issues.some((issue) => issue.severity === 'error' && issue.key === key);
+  }
+
   /** In the order of the lines; what has none comes first. */
   all(severity: ConfigIssue['severity']): ConfigIssue[] {
     return this.#issues
@@ -108,7 +113,7 @@ export class TableReader {
     const path = this.keyPath(key);
     if (isTable(value)) return new TableReader(value, path, this.issues);
     const remedy = Array.isArray(value)
-      ? `There is one of these: write [${path}] in single brackets.`
+      ? `There is one of these: write [${path.replaceAll(/\[\d+\]/g, '')}] in single brackets.`
       : `Write it as a table: [${path}] or ${key} = { … }.`;
     this.issues.error(path, `expected a table, found ${show(value)}`, remedy);
     return undefined;

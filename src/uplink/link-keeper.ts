@@ -29,7 +29,8 @@ export interface LinkKeeperOptions {
  *
  * Invariants:
  * - At most one link or attempt at a time; what an older one still says is not heard.
- * - `stalled` lasts from the refusal or the silence until something moves, or the peer is gone.
+ * - `stalled` lasts from the refusal or the silence until something moves, or the peer is gone; where
+ *   the link itself was refused, until there is one.
  */
 export class LinkKeeper {
   readonly #options: LinkKeeperOptions;
@@ -43,6 +44,8 @@ export class LinkKeeper {
   #timer: Timer | undefined;
   #progressAtMs = 0;
   #isStalled = false;
+  /** The link was refused, as by a wrong password, and not a record. */
+  #isTurnedAway = false;
   #lastError: string | undefined;
 
   constructor(options: LinkKeeperOptions) {
@@ -110,8 +113,9 @@ export class LinkKeeper {
     this.#abort?.abort();
     this.#timer?.cancel();
     this.#release();
-    this.#phase = 'waiting';
     this.#isStalled = error.code === 'UPSTREAM_REFUSED' || error.code === 'UPSTREAM_STALLED';
+    this.#isTurnedAway = this.#phase === 'connecting';
+    this.#phase = 'waiting';
     this.#lastError = error.message;
     onDown(endedByPeer);
     const delayMs = this.#backoff.nextDelayMs();
@@ -156,6 +160,7 @@ export class LinkKeeper {
     this.#link = link;
     this.#progressAtMs = clock.monotonicMs();
     this.#watch();
+    if (this.#isTurnedAway) this.#isStalled = false;
     if (!this.#isStalled && !this.#options.hasBacklog()) this.recovered();
     onUp();
   }

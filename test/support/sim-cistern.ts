@@ -118,6 +118,7 @@ export class SimCistern {
       secrets: { readText: async (path) => this.#read(path), env: {} },
       passwordHashing: createNodePasswordHashing(),
       readTokenKeys,
+      memory: { residentBytes: () => 40_000_000, residentBytesMax: () => 50_000_000 },
       stampFiles: async (paths) => paths.map((path) => this.files[path] ?? '').join('\0'),
       onProgress: () => undefined,
     };

@@ -17,6 +17,8 @@ describe('$SYS', () => {
     expect(value(client, 'uptime')).toMatch(/^\d+ seconds$/);
     expect(value(client, 'clients/connected')).toBe('1');
     expect(value(client, 'subscriptions/count')).toBe('1');
+    expect(value(client, 'heap/current')).toBe('40000000');
+    expect(value(client, 'heap/maximum')).toBe('50000000');
     expect(value(client, 'load/messages/received/15min')).toBe('0.00');
     expect(client.received.length).toBeGreaterThan(45);
   });

@@ -103,13 +103,28 @@ describe('values', () => {
     ],
     [
       '[stream]\nname = "a"',
-      '1: error: stream: expected a list of tables, found {"name":"a"}',
+      '1: error: stream: expected a list of tables, found a table',
       'There may be several: write each as [[stream]] in double brackets.',
     ],
     [
       '[[storage]]\nsize = "1GiB"',
-      '1: error: storage: expected a table, found [{"size":"1GiB"}]',
+      '1: error: storage: expected a table, found a list',
       'There is one of these: write [storage] in single brackets.',
+    ],
+    [
+      '[uplink]\nmqtt = { url = "mqtt://h", password = "SECRET" }',
+      '1: error: uplink: expected a list of tables, found a table',
+      'There may be several: write each as [[uplink]] in double brackets.',
+    ],
+    [
+      '[[uplink]]\nname = "a"\nmqtt = [{ url = "mqtt://h", password = "SECRET" }]',
+      '3: error: uplink[0].mqtt: expected a table, found a list',
+      'There is one of these: write [uplink.mqtt] in single brackets.',
+    ],
+    [
+      '[[listener]]\nlisten = "1884"\nanonymous = true\n[[listener]]\nlisten = "127.0.0.1:1883"\nanonymous = true',
+      '2: error: listener[0].listen: expected an address, found "1884"',
+      'Write host and port, such as "127.0.0.1:1883", "0.0.0.0:1883" or "[::]:1883".',
     ],
     [
       '[[uplink]]\nname = "a"\n[uplink.mqtt]\nurl = "mqtt://h"\ntopic = "{stream}/{topik}"',

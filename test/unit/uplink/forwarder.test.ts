@@ -357,6 +357,20 @@ describe('whose fault it is', () => {
     await forwarder.stop();
   });
 
+  it('a refused connection is over with once there is one, also where there is nothing to send', async () => {
+    const { clock, sink, make } = bench();
+    sink.refusal = 'bad user name or password';
+    const forwarder = make();
+    forwarder.start();
+    await settle(clock);
+    expect(forwarder.status().state).toBe('stalled');
+    sink.refusal = undefined;
+    await clock.advance(8000);
+    await settle(clock);
+    expect(forwarder.status()).toMatchObject({ state: 'connected', lastError: null });
+    await forwarder.stop();
+  });
+
   it('a refused record stalls the uplink and is never skipped', async () => {
     const { clock, reader, sink, make } = bench();
     fill(reader, 5);
