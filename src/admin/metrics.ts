@@ -92,6 +92,11 @@ function addNode(page: MetricsPage, { node, alarms, listeners, clients, messages
     'Logins that were refused.',
     Object.entries(clients.refusedLogins).map(([reason, count]) => [{ reason }, count]),
   );
+  page.counter(
+    'connections_turned_away_total',
+    'Connections that were not taken, or did not get as far as MQTT.',
+    Object.entries(clients.turnedAway).map(([reason, count]) => [{ reason }, count]),
+  );
   page.counter('messages_received_total', 'PUBLISH packets accepted.', single(messages.received));
   page.counter('messages_delivered_total', 'PUBLISH packets sent.', single(messages.delivered));
   page.counter(

@@ -45,6 +45,11 @@ export interface ClientsStatus {
   readonly sessions: number;
   /** By reason: `bad_credentials`, `not_authorized`, and `busy`, for logins that were not checked. */
   readonly refusedLogins: DropCounts;
+  /**
+   * Connections by reason: `connection_limit`, `connection_rate`, `unfinished_packets` (they held too
+   * much of the memory), and `proxy_handshake`, `tls_handshake`, `websocket_handshake`, which failed.
+   */
+  readonly turnedAway: DropCounts;
 }
 
 /** Counts by reason. A reason that never happened is absent. */

@@ -207,7 +207,7 @@ async function listen(
   const { broker, auth, reloads } = parts;
   const logger = environment.logger.child('listener');
   const onFailedHandshake = (address: string, layer: Layer, reason: string): void => {
-    broker.counters.drop(`${layer}_handshake`);
+    broker.counters.turnAway(`${layer}_handshake`);
     logger.warn('listener.handshake_failed', { address, layer, reason });
   };
   const bound: BoundListener[] = [];

@@ -58,6 +58,7 @@ export class StatusReport {
         connected: broker.connectionCount,
         sessions: broker.sessionCount,
         refusedLogins: Object.fromEntries(this.#parts.refusedLogins()),
+        turnedAway: Object.fromEntries(broker.counters.turnedAway),
       },
       messages: {
         received: broker.counters.received,

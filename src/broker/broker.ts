@@ -207,7 +207,7 @@ export class Broker implements ConnectionHost {
     this.counters.sockets++;
     const tooMany = this.#connections.size >= this.#limits.connections;
     if (this.#stopping || tooMany || this.#newThisSecond > this.#limits.connectionRatePerSecond) {
-      this.counters.drop(tooMany ? 'connection_limit' : 'connection_rate');
+      this.counters.turnAway(tooMany ? 'connection_limit' : 'connection_rate');
       this.logger.warn('client.turned_away', {
         address: socket.remoteAddress,
         reason: tooMany ? 'limits.connections' : 'limits.connection_rate',
@@ -431,7 +431,7 @@ export class Broker implements ConnectionHost {
     for (const connection of holders) {
       if (total <= MAX_UNFINISHED_BYTES) return;
       total -= connection.unfinishedBytes;
-      this.counters.drop('unfinished_packets');
+      this.counters.turnAway('unfinished_packets');
       connection.disconnect(ReasonCode.quotaExceeded);
     }
   }

@@ -20,10 +20,17 @@ export class BrokerCounters {
   connectedMaximum = 0;
   /** Sessions that ended because their client did not come back in time. */
   expiredSessions = 0;
+  /** Messages, by reason. */
   readonly dropped = new Map<string, number>();
+  /** Connections that were not taken, or did not get as far as MQTT, by reason. */
+  readonly turnedAway = new Map<string, number>();
 
   drop(reason: string, count = 1): void {
     this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + count);
+  }
+
+  turnAway(reason: string): void {
+    this.turnedAway.set(reason, (this.turnedAway.get(reason) ?? 0) + 1);
   }
 
   get droppedInAll(): number {

@@ -9,7 +9,7 @@ import { Publication } from './publication.ts';
 import type { Router } from './router.ts';
 import type { TopicTable } from './topics.ts';
 
-/** After an unclean stop the broker cannot tell who is still there: clients get this long to return. */
+/** After a restart the broker cannot tell who is still there: clients get this long to return. */
 const GRACE_AFTER_RESTART_MS = 30_000;
 
 export interface WillMessage {

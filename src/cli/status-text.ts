@@ -19,7 +19,8 @@ export function formatStatus(status: Status): string {
     row(
       'clients',
       `${count(clients.connected)} connected, ${plural(clients.sessions, 'session')}` +
-        refusals(clients.refusedLogins),
+        unlessNone(clients.refusedLogins, 'login refused', 'logins refused') +
+        unlessNone(clients.turnedAway, 'connection turned away', 'connections turned away'),
     ),
     row(
       'messages',
@@ -113,8 +114,9 @@ function plural(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-function refusals(refused: DropCounts): string {
-  return Object.keys(refused).length === 0 ? '' : `, ${drops(refused, ' logins refused')}`;
+function unlessNone(counts: DropCounts, one: string, many: string): string {
+  const sum = Object.values(counts).reduce((total, value) => total + value, 0);
+  return sum === 0 ? '' : `, ${drops(counts, ` ${sum === 1 ? one : many}`)}`;
 }
 
 function drops(dropped: DropCounts, word = ''): string {

@@ -97,8 +97,8 @@ describe.each(WAYS.map((way, index) => ({ ...way, index })))('HAProxy, $name', (
 });
 
 test('health checks are no failed handshakes', async () => {
-  const { messages } = await broker.status<{
-    messages: { dropped: Readonly<Record<string, number>> };
+  const { clients } = await broker.status<{
+    clients: { turnedAway: Readonly<Record<string, number>> };
   }>();
-  expect(messages.dropped['proxy_handshake']).toBeUndefined();
+  expect(clients.turnedAway['proxy_handshake']).toBeUndefined();
 });

@@ -140,7 +140,7 @@ const STATUS_SHAPE = {
   node: { id: 'string', lineage: 'string', version: 'string', uptimeSeconds: 'number' },
   alarms: [],
   listeners: [{ protocol: 'string', address: 'string', connections: 'number' }],
-  clients: { connected: 'number', sessions: 'number', refusedLogins: {} },
+  clients: { connected: 'number', sessions: 'number', refusedLogins: {}, turnedAway: {} },
   messages: { received: 'number', delivered: 'number', dropped: {} },
   ring: {
     sizeBytes: 'number',

@@ -16,7 +16,7 @@ const BAD_CONFIGURATION = 3;
 
 interface Status {
   readonly alarms: readonly { readonly code: string; readonly message: string }[];
-  readonly messages: { readonly dropped: Readonly<Record<string, number>> };
+  readonly clients: { readonly turnedAway: Readonly<Record<string, number>> };
 }
 
 let authority: Authority;
@@ -216,10 +216,10 @@ test('peers that begin and never go on: they are cut after ten seconds, and dist
   await waitFor('all to be cut', () => slow.every(({ destroyed }) => destroyed), 15_000);
   expect(performance.now() - startMs).toBeLessThan(13_000);
   await member.publishAsync('still/here', 'x', { qos: 1 });
-  const { dropped } = (await broker.status<Status>()).messages;
-  expect(dropped['websocket_handshake']).toBeGreaterThanOrEqual(20);
-  expect(dropped['proxy_handshake']).toBeGreaterThanOrEqual(20);
-  expect(dropped['tls_handshake']).toBeGreaterThanOrEqual(20);
+  const { turnedAway } = (await broker.status<Status>()).clients;
+  expect(turnedAway['websocket_handshake']).toBeGreaterThanOrEqual(20);
+  expect(turnedAway['proxy_handshake']).toBeGreaterThanOrEqual(20);
+  expect(turnedAway['tls_handshake']).toBeGreaterThanOrEqual(20);
 }, 30_000);
 
 test('handshakes that are not finished count as connections', async () => {
@@ -236,7 +236,7 @@ test('handshakes that are not finished count as connections', async () => {
     'those too many to be closed',
     () => half.filter((each) => each.destroyed).length === 20,
   );
-  expect((await broker.status<Status>()).messages.dropped['connection_limit']).toBe(20);
+  expect((await broker.status<Status>()).clients.turnedAway['connection_limit']).toBe(20);
 });
 
 test('messages that never end: those who hold most are let go, and the rest is served', async () => {
@@ -255,8 +255,8 @@ test('messages that never end: those who hold most are let go, and the rest is s
     socket.resume();
   }
   await waitFor('the first to be let go', async () => {
-    const { dropped } = (await broker.status<Status>()).messages;
-    return (dropped['unfinished_packets'] ?? 0) > 0;
+    const { turnedAway } = (await broker.status<Status>()).clients;
+    return (turnedAway['unfinished_packets'] ?? 0) > 0;
   });
   const member = await connect(`ws://localhost:${port}/mqtt`);
   await member.publishAsync('still/here', 'x', { qos: 1 });

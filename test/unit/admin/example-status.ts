@@ -6,7 +6,12 @@ export function exampleStatus(): Status {
     node: { id: 'gw-0042', lineage: '0123456789abcdef', version: '0.1.0', uptimeSeconds: 3725 },
     alarms: [{ code: 'UPSTREAM_UNREACHABLE', sinceSeconds: 61, message: 'cloud: refused' }],
     listeners: [{ protocol: 'mqtt', address: '127.0.0.1:1883', connections: 3 }],
-    clients: { connected: 3, sessions: 5, refusedLogins: { bad_credentials: 2 } },
+    clients: {
+      connected: 3,
+      sessions: 5,
+      refusedLogins: { bad_credentials: 2 },
+      turnedAway: { tls_handshake: 4 },
+    },
     messages: { received: 1000, delivered: 900, dropped: { qos0_pressure: 7 } },
     ring: {
       sizeBytes: 268_435_456,
