@@ -291,7 +291,10 @@ class ListenerTranslation {
       from: given?.at,
       why: given ? undefined : 'As Mosquitto 2 has it by default.',
     });
-    if (isOpen) return;
+    if (isOpen) {
+      if (files.acl && !files.password) this.#noteUnprovenNames(files.acl.at);
+      return;
+    }
     if (!files.password && !hasCertificate) {
       const isOnly = !this.#table.isHeld;
       this.#table.hold(
@@ -310,6 +313,14 @@ class ListenerTranslation {
         'rights of an anonymous one: keep those few in the acl_file.';
       this.#notes.add('differs', required.at, 'require_certificate', text);
     }
+  }
+
+  #noteUnprovenNames(at: Origin): void {
+    const text =
+      'Without a password_file Mosquitto believes whatever user name a client gives, and applies its ' +
+      'rules; here a name that is not proven has the rights of an anonymous client. Give those users ' +
+      'passwords (`cistern passwd`), or write the rules for everybody.';
+    this.#notes.add('differs', at, 'acl_file', text);
   }
 
   /** Where the option is given: `reason` may add notes, and says why the listener must not open. */

@@ -200,6 +200,15 @@ describe('what would be more open than it was does not open', () => {
   });
 });
 
+test('user names that nobody proved have no rights of their own, and the import says so', async () => {
+  const open = await convert('listener 1883\nallow_anonymous true\nacl_file /etc/acl');
+  expect(open.attention.join('\n')).toMatch(/m\.conf:3: differs: acl_file: .*not proven/);
+  const closed = await convert(
+    'listener 1883\nallow_anonymous true\nacl_file /etc/acl\npassword_file /etc/pw',
+  );
+  expect(closed.attention.join('\n')).not.toContain('not proven');
+});
+
 describe('limits', () => {
   test('are carried over', async () => {
     const { checked } = await convert(named('old-style.conf'));
