@@ -1,8 +1,7 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import { CisternError } from '../../base/errors.ts';
 import type { Http, HttpRequest } from '../http.ts';
 import { addressToListenOn } from './network.ts';
-import { findPortOwner } from './port-owner.ts';
+import { listenError } from './listen-error.ts';
 
 /** Bounds on what one who talks HTTP to us can hold, by count, bytes and time. */
 const MAX_CONNECTIONS = 64;
@@ -73,17 +72,6 @@ async function listen(server: Server, address: string, host: string, port: numbe
       });
     });
   } catch (cause) {
-    const error = cause as NodeJS.ErrnoException;
-    if (error.code !== 'EADDRINUSE') {
-      throw new CisternError('LISTEN_FAILED', `cannot listen on ${address}: ${error.message}`, {
-        cause,
-        remedy: 'Check admin.listen: the address must be one of this machine.',
-      });
-    }
-    const owner = await findPortOwner(port);
-    throw new CisternError('PORT_IN_USE', `${address} is taken${owner ? ` by ${owner}` : ''}`, {
-      cause,
-      remedy: `Stop ${owner ?? 'the other program'}, or set admin.listen to another port.`,
-    });
+    throw await listenError(cause, address, port, 'admin.listen');
   }
 }

@@ -3,8 +3,8 @@ import { type Address, splitAddress } from '../../base/address.ts';
 import { CisternError } from '../../base/errors.ts';
 import type { Listener, Network } from '../network.ts';
 import { bindOnce } from './bind-once.ts';
+import { listenError } from './listen-error.ts';
 import { ListenerLayers } from './listener-layers.ts';
-import { findPortOwner } from './port-owner.ts';
 import { sharedReads, wrapStream } from './stream-socket.ts';
 
 export function createNodeNetwork(): Network {
@@ -15,7 +15,7 @@ export function createNodeNetwork(): Network {
       try {
         await bindOnce(host, port);
       } catch (error) {
-        throw await listenError(error as NodeJS.ErrnoException, address, port);
+        throw await listenError(error, address, port);
       }
     },
     async listen(address, onSocket, options = {}) {
@@ -55,21 +55,4 @@ export function addressToListenOn(address: string): Address {
     });
   }
   return parts;
-}
-
-async function listenError(
-  error: NodeJS.ErrnoException,
-  address: string,
-  port: number,
-): Promise<CisternError> {
-  if (error.code === 'EADDRINUSE') {
-    const owner = await findPortOwner(port);
-    return new CisternError('PORT_IN_USE', `${address} is taken${owner ? ` by ${owner}` : ''}`, {
-      cause: error,
-      remedy: `Stop ${owner ?? 'the other program'}, or listen on another port.`,
-    });
-  }
-  return new CisternError('LISTEN_FAILED', `cannot listen on ${address}: ${error.message}`, {
-    cause: error,
-  });
 }

@@ -27,6 +27,7 @@ test.each(['127.0.0.1', '0.0.0.0', '[::]', ''])(
 test('an address of another machine', async () => {
   await expect(network.tryAddress('192.0.2.1:1883')).rejects.toMatchObject({
     code: 'LISTEN_FAILED',
+    remedy: expect.stringContaining('an address of this machine'),
   });
 });
 
