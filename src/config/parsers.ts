@@ -32,7 +32,8 @@ export interface Range {
  */
 export function show(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
-  if (typeof value === 'object' && value !== null && !(value instanceof Date)) return 'a table';
+  // A date is an object too, and shown.
+  if (Object.prototype.toString.call(value) === '[object Object]') return 'a table';
   const text = JSON.stringify(value) ?? 'nothing';
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
