@@ -1,5 +1,5 @@
 import { assert } from '../base/assert.ts';
-import { ProtocolError } from '../base/errors.ts';
+import { CisternError, ProtocolError } from '../base/errors.ts';
 import { encodeControl, type OutgoingControl } from '../codec/control-encoder.ts';
 import type { AckType, ControlPacket, ProtocolVersion } from '../codec/control-packet.ts';
 import { PacketType } from '../codec/control-packet.ts';
@@ -203,7 +203,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
     counters.receivedPayloadBytes += view.payloadEnd - view.payloadStart;
     if (view.qos > 0 && this.version === 5) this.#countUnacknowledged();
     this.#host.onPublish(this, view);
-    if (!this.#host.accepting) this.#park();
+    this.#parkUnlessAccepting();
   }
 
   #countUnacknowledged(): void {
@@ -227,18 +227,20 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
         return;
       case PacketType.pubrec:
         if (!session.received(packetId, reasonCode >= 0x80)) this.#unknownPubrec(packetId);
-        return;
+        break;
       case PacketType.pubrel:
         this.#host.onPubrel(this, packetId);
-        return;
+        break;
       case PacketType.pubcomp:
         session.completed(packetId);
     }
+    this.#parkUnlessAccepting();
   }
 
   onControl(packet: ControlPacket): void {
     this.#host.counters.packetsReceived++;
     this.#host.onPacket(this, packet);
+    this.#parkUnlessAccepting();
     // One chunk holds thousands of packets that are small and not cheap: seconds for all others.
     this.#turnCost += costOf(packet);
     if (this.#turnCost >= COST_A_TURN) this.#rest();
@@ -369,6 +371,9 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
   #readOn(): void {
     // What has come already is answered, also where the peer does not read: it is bounded.
     if ((this.#holds & ~Hold.unread) !== 0 || this.#isClosed()) return;
+    // Others may have filled the ring since this one stopped, for another reason.
+    this.#parkUnlessAccepting();
+    if (this.#isHeldBy(Hold.parked)) return;
     this.#guarded(() => this.#decoder.resume(this));
     this.#holdWhileUnread();
     if (this.#holds === 0) this.socket.resume();
@@ -397,7 +402,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
     this.#turnCost = 0;
     this.lastPacketMs = this.#host.nowMs();
     this.#host.received(chunk.length);
-    if (!this.#host.accepting) this.#park();
+    this.#parkUnlessAccepting();
     this.#guarded(() => this.#decoder.feed(chunk, this));
     this.#holdWhileUnread();
   }
@@ -412,6 +417,12 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
     try {
       work();
     } catch (error) {
+      if (error instanceof CisternError && error.code === 'RING_FULL') {
+        // It is not acknowledged, so the client sends it again; better than an end for everybody.
+        this.#host.logger.error('client.ring_full', { error: error.message });
+        this.disconnect(ReasonCode.quotaExceeded, error.message);
+        return;
+      }
       if (!(error instanceof ProtocolError)) throw error;
       this.#host.logger.warn('client.protocol_error', {
         client: this.state.kind === 'open' ? this.state.identity.clientId : undefined,
@@ -516,8 +527,12 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
     this.output.write(bytes);
   }
 
-  #park(): void {
-    if (this.#isHeldBy(Hold.parked)) return;
+  /**
+   * To be asked before and after each packet that may be stored, a step of QoS 2 or a SUBSCRIBE too:
+   * those are let in as long as there is any room, and leave none for the next PUBLISH.
+   */
+  #parkUnlessAccepting(): void {
+    if (this.#host.accepting || this.#isHeldBy(Hold.parked)) return;
     this.#hold(Hold.parked);
     this.#decoder.stop();
     this.#host.park(this);

@@ -12,6 +12,7 @@ import type { Clock } from '../platform/clock.ts';
 import { mayPublish } from './authorizer.ts';
 import type { Connection } from './connection.ts';
 import type { BrokerCounters } from './counters.ts';
+import type { ClientSession } from './client-session.ts';
 import { type KnownTopic, NO_TOPICS } from './known-topics.ts';
 import type { BrokerLimits } from './limits.ts';
 import { NO_BYTES, Publication } from './publication.ts';
@@ -25,6 +26,8 @@ const MAX_KNOWN_TOPICS = 256;
 /** What they take over all connections, about; a connection then has its last one alone. */
 const MAX_KNOWN_BYTES = 32 * 1024 * 1024;
 const KNOWN_TOPIC_BYTES = 400;
+/** QoS 2 messages of one client that wait for their PUBREL: 3.1.1 has no Receive Maximum to bound them. */
+const MAX_RECEIPTS = 16_384;
 
 /**
  * PUBLISH and PUBREL from a client. The hot path: one Publication and one property scan serve all
@@ -133,6 +136,11 @@ export class PublishHandler {
     const { session } = connection;
     const { packetId } = view;
     const publication = this.#publication;
+    if (!session.receipts.has(packetId) && this.#hasTooManyReceipts(session)) {
+      this.#counters.drop('receipt_limit');
+      this.#refuse(connection, view, ReasonCode.quotaExceeded);
+      return;
+    }
     if (!session.receipts.take(packetId)) {
       // A repeat [MQTT-4.3.3-10]: answered when all that came before it is durable, and not routed.
       connection.acknowledge(PacketType.pubrec, packetId, this.#lastSequence());
@@ -151,6 +159,11 @@ export class PublishHandler {
       else gate = this.#registry.saveReceipt(session, packetId);
     }
     connection.acknowledge(PacketType.pubrec, packetId, gate);
+  }
+
+  /** Identifiers are kept until their PUBREL, which may never come; those of lasting sessions on flash. */
+  #hasTooManyReceipts({ receipts, durable }: ClientSession): boolean {
+    return receipts.size >= MAX_RECEIPTS || (durable && !this.#registry.hasRoomForState);
   }
 
   /**

@@ -17,6 +17,10 @@ export class Receipts {
     return this.#open.values();
   }
 
+  get size(): number {
+    return this.#open.size;
+  }
+
   /** Whether a PUBLISH with this identifier would be a repeat. */
   has(packetId: number): boolean {
     return this.#open.has(packetId);
