@@ -76,6 +76,8 @@ export class SessionRegistry implements SessionJournal {
   readonly #sessions = new Map<string, ClientSession>();
   readonly #movedCursors = new Set<ClientSession>();
   #unsavedMoves = 0;
+  /** What the open QoS 2 identifiers would take of the ring, once it lets go of their messages. */
+  #receiptBytes = 0;
 
   constructor(options: RegistryOptions) {
     this.#options = options;
@@ -88,7 +90,7 @@ export class SessionRegistry implements SessionJournal {
 
   /** False while durable sessions and their subscriptions take all of the ring that they may. */
   get hasRoomForState(): boolean {
-    return this.#options.state.liveBytes < this.#options.maxStateBytes;
+    return this.#options.state.liveBytes + this.#receiptBytes < this.#options.maxStateBytes;
   }
 
   get(clientId: string): ClientSession | undefined {
@@ -287,17 +289,20 @@ export class SessionRegistry implements SessionJournal {
   /** A QoS 2 identifier was taken with a message that nobody needs kept: it is lasting by itself. */
   saveReceipt(session: ClientSession, packetId: number): number {
     const { state } = this.#options;
+    this.#receiptBytes += receiptBytes(session.clientId);
     return state.put(stateKey('q2in', session.clientId, String(packetId)), { sequence: 0 });
   }
 
   /** The identifier is in the message's record; the next checkpoint has to know it too. */
   noteReceipt(clientId: string, packetId: number, sequence: number): void {
     const key = stateKey('q2in', clientId, String(packetId));
+    this.#receiptBytes += receiptBytes(clientId);
     this.#options.state.note(key, { sequence }, sequence);
   }
 
   /** PUBREL: returns the sequence that makes the release lasting. */
   releaseReceipt(session: ClientSession, packetId: number): number {
+    this.#receiptBytes -= receiptBytes(session.clientId);
     return this.#options.state.delete(stateKey('q2in', session.clientId, String(packetId)));
   }
 
@@ -370,9 +375,14 @@ export class SessionRegistry implements SessionJournal {
     const open = new Map<string, number[]>();
     for (const [key] of state.entries(stateKey('q2in', ''))) {
       const [, clientId, packetId] = stateKeyParts(key) as [string, string, string];
-      open.set(clientId, [...(open.get(clientId) ?? []), Number(packetId)]);
+      const known = open.get(clientId);
+      if (known === undefined) open.set(clientId, [Number(packetId)]);
+      else known.push(Number(packetId));
     }
+    // What the scan counted may have been released since.
+    this.#receiptBytes = 0;
     for (const [clientId, packetIds] of open) {
+      this.#receiptBytes += packetIds.length * receiptBytes(clientId);
       const session = this.#sessions.get(clientId);
       if (session) session.receipts = new Receipts(packetIds);
     }
@@ -413,6 +423,7 @@ export class SessionRegistry implements SessionJournal {
     for (const { packetId } of delivery.entries()) {
       state.delete(stateKey('q2out', clientId, String(packetId)));
     }
+    this.#receiptBytes -= receipts.size * receiptBytes(clientId);
     for (const packetId of receipts.open()) {
       state.delete(stateKey('q2in', clientId, String(packetId)));
     }
@@ -442,3 +453,10 @@ export class SessionRegistry implements SessionJournal {
 
 /** A dirty cursor forces a record of its own after 5 s or this many moves. */
 const MAX_UNSAVED_MOVES = 10_000;
+
+/** Beside the client id: the record, and some of the memory, where each takes more than on flash. */
+const RECEIPT_OVERHEAD_BYTES = 256;
+
+function receiptBytes(clientId: string): number {
+  return clientId.length + RECEIPT_OVERHEAD_BYTES;
+}

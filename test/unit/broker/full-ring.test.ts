@@ -3,7 +3,7 @@ import { PacketType } from '../../../src/codec/control-packet.ts';
 import { encodeControl } from '../../../src/codec/control-encoder.ts';
 import { ACK_BYTES, encodePublish, writeAck } from '../../../src/codec/publish-encoder.ts';
 import type { SimClient } from '../../support/sim-client.ts';
-import { PUBACK, PUBREC, start } from './sim-broker.ts';
+import { PUBACK, PUBREC, start, startMortal } from './sim-broker.ts';
 
 const NO_PROPERTIES = new Uint8Array(0);
 /** More than may wait for one commit of the simulated ring, an eighth of 1 MiB. */
@@ -81,4 +81,27 @@ test('a 3.1.1 client that never releases its QoS 2 messages ends with its connec
   // Of the chunk that went too far nothing was answered: its commit came after the end.
   expect(device.acks.filter(({ type }) => type === PUBREC)).toHaveLength(16_000);
   expect(cistern.running?.status().messages.dropped).toMatchObject({ receipt_limit: 1 });
+});
+
+test('QoS 2 identifiers of lasting sessions take no more of the ring than its state may', async () => {
+  const mortal = await startMortal();
+  const clientId = 'long-'.repeat(200);
+  const device = await mortal.cistern.connected({ clientId, cleanStart: false });
+  device.autoAck = false;
+  for (let id = 1; id <= 400 && !device.closed; id += 10) {
+    const packets = Array.from({ length: 10 }, (_, index) => publish('q', 2, id + index));
+    device.raw(Buffer.concat(packets));
+    await mortal.cistern.settle();
+  }
+  expect(device.closed).toBe(true);
+  await mortal.killAndRestart();
+  const back = await mortal.cistern.connected({ clientId, cleanStart: false });
+  back.raw(publish('q', 2, 999));
+  await mortal.cistern.settle();
+  expect(back.closed).toBe(true);
+  const again = await mortal.cistern.connected({ clientId, cleanStart: false });
+  for (let id = 1; id <= 100; id++) again.ack(PacketType.pubrel, id);
+  again.raw(publish('q', 2, 999));
+  await mortal.cistern.settle(100);
+  expect(again.acks.some(({ type, packetId }) => type === PUBREC && packetId === 999)).toBe(true);
 });
