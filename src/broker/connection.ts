@@ -357,12 +357,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
   }
 
   unpark(): void {
-    if (!this.#isHeldBy(Hold.parked) || this.state.kind === 'closed') return;
-    if (!this.#host.accepting) {
-      // Another connection was first and filled the ring again.
-      this.#host.park(this);
-      return;
-    }
+    if (!this.#isHeldBy(Hold.parked)) return;
     this.#release(Hold.parked);
     this.#readOn();
   }
@@ -371,7 +366,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
   #readOn(): void {
     // What has come already is answered, also where the peer does not read: it is bounded.
     if ((this.#holds & ~Hold.unread) !== 0 || this.#isClosed()) return;
-    // Others may have filled the ring since this one stopped, for another reason.
+    // Others may have filled the ring since this one stopped, or have been let on before it.
     this.#parkUnlessAccepting();
     if (this.#isHeldBy(Hold.parked)) return;
     this.#guarded(() => this.#decoder.resume(this));

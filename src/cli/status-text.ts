@@ -115,13 +115,17 @@ function plural(value: number, one: string, many = `${one}s`): string {
 }
 
 function unlessNone(counts: DropCounts, one: string, many: string): string {
-  const sum = Object.values(counts).reduce((total, value) => total + value, 0);
+  const sum = total(counts);
   return sum === 0 ? '' : `, ${drops(counts, ` ${sum === 1 ? one : many}`)}`;
+}
+
+function total(counts: DropCounts): number {
+  return Object.values(counts).reduce((sum, value) => sum + value, 0);
 }
 
 function drops(dropped: DropCounts, word = ''): string {
   const reasons = Object.entries(dropped).filter(([, value]) => value > 0);
-  const sum = reasons.reduce((total, [, value]) => total + value, 0);
+  const sum = total(dropped);
   const list = reasons.map(([reason, value]) => `${reason} ${count(value)}`).join(', ');
   return sum === 0 ? `0${word}` : `${count(sum)}${word} (${list})`;
 }

@@ -1,3 +1,4 @@
+import { TomlDate } from 'smol-toml';
 import { splitAddress } from '../base/address.ts';
 import { nearest } from './issue.ts';
 import { formatDuration, formatSize, parseDuration, parseRate, parseSize } from './units.ts';
@@ -26,14 +27,24 @@ export interface Range {
   readonly max: number;
 }
 
+export type Table = Readonly<Record<string, unknown>>;
+
+export function isTable(value: unknown): value is Table {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    !Array.isArray(value) &&
+    !(value instanceof TomlDate)
+  );
+}
+
 /**
  * The value as the user wrote it, cut where it is long. What is in tables and lists is not shown: it
  * may be a password, and errors go to the journal.
  */
 export function show(value: unknown): string {
   if (Array.isArray(value)) return value.length === 0 ? 'an empty list' : 'a list';
-  // A date is an object too, and shown.
-  if (Object.prototype.toString.call(value) === '[object Object]') return 'a table';
+  if (isTable(value)) return 'a table';
   const text = JSON.stringify(value) ?? 'nothing';
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }

@@ -1,11 +1,7 @@
-import { TomlDate } from 'smol-toml';
 import type { ConfigIssue } from './issue.ts';
 import { nearest } from './issue.ts';
 import { elementPath, keyPath } from './key-path.ts';
-import type { Parser } from './parsers.ts';
-import { show } from './parsers.ts';
-
-type Table = Readonly<Record<string, unknown>>;
+import { isTable, type Parser, show, type Table } from './parsers.ts';
 
 /** Collects everything there is to say about one document, and finds the line of each key. */
 export class IssueLog {
@@ -151,13 +147,4 @@ export class TableReader {
       this.issues.error(this.keyPath(key), 'unknown key', remedy);
     }
   }
-}
-
-function isTable(value: unknown): value is Table {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    !Array.isArray(value) &&
-    !(value instanceof TomlDate)
-  );
 }

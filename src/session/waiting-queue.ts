@@ -1,9 +1,6 @@
 /** Slots at the front that were taken before the array is made shorter. */
 const COMPACT_AT = 1_024;
 
-/** Shared by all queues in which nothing waits, and never added to. */
-const NO_ITEMS: never[] = [];
-
 /** One budget for what waits in memory, shared by all queues, so that their sum is bounded too. */
 export class WaitingMemory {
   usedBytes = 0;
@@ -22,7 +19,7 @@ export class WaitingMemory {
 export class WaitingQueue<T> {
   readonly #bytesOf: (item: T) => number;
   readonly #memory: WaitingMemory;
-  #items: T[] = NO_ITEMS;
+  #items: T[] = [];
   #head = 0;
   #bytes = 0;
 
@@ -40,7 +37,6 @@ export class WaitingQueue<T> {
   }
 
   push(item: T): void {
-    if (this.#items === NO_ITEMS) this.#items = [];
     this.#items.push(item);
     this.#weigh(this.#bytesOf(item));
   }
@@ -48,7 +44,6 @@ export class WaitingQueue<T> {
   /** Puts an item in front of all others: one that was taken and came back. */
   unshift(item: T): void {
     this.#weigh(this.#bytesOf(item));
-    if (this.#items === NO_ITEMS) this.#items = [];
     if (this.#head > 0) this.#items[--this.#head] = item;
     else this.#items.unshift(item);
   }
@@ -68,7 +63,7 @@ export class WaitingQueue<T> {
   }
 
   clear(): void {
-    this.#items = NO_ITEMS;
+    if (this.#items.length > 0) this.#items = [];
     this.#head = 0;
     this.#weigh(-this.#bytes);
   }

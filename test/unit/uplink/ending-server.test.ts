@@ -1,8 +1,8 @@
-import { createServer, type Server, type Socket } from 'node:net';
-import type { AddressInfo } from 'node:net';
+import type { Socket } from 'node:net';
 import { generate, type IPublishPacket, parser } from 'mqtt-packet';
 import { afterEach, expect, test } from 'vitest';
 import { makeUplink, PARTITION, type UplinkBench } from '../../interop/uplink-mqtt-bench.ts';
+import { listenRaw } from './raw-upstream.ts';
 
 const closers: (() => unknown)[] = [];
 
@@ -20,24 +20,15 @@ class EndingServer {
   readonly heard: string[] = [];
   takes: (packet: IPublishPacket) => boolean = () => true;
   answers = true;
-  readonly #server: Server;
 
-  constructor() {
-    this.#server = createServer((socket) => this.#serve(socket));
-  }
-
-  async start(): Promise<number> {
-    await new Promise<void>((resolve) => void this.#server.listen(0, '127.0.0.1', resolve));
-    closers.push(() => void this.#server.close());
-    return (this.#server.address() as AddressInfo).port;
+  start(): Promise<number> {
+    return listenRaw((socket) => this.#serve(socket), closers);
   }
 
   #serve(socket: Socket): void {
     const packets = parser({ protocolVersion: 4 });
     const connection = this.heard.push('') - 1;
     let isEnded = false;
-    socket.on('error', () => socket.destroy());
-    closers.push(() => void socket.destroy());
     packets.on('packet', (packet) => {
       if (isEnded) return;
       if (packet.cmd === 'connect') {

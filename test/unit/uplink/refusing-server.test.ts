@@ -1,7 +1,8 @@
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import { type IPublishPacket, parser } from 'mqtt-packet';
 import { afterEach, expect, test } from 'vitest';
 import { makeUplink, PARTITION, type UplinkBench } from '../../interop/uplink-mqtt-bench.ts';
+import { listenRaw } from './raw-upstream.ts';
 
 const closers: (() => unknown)[] = [];
 
@@ -16,23 +17,14 @@ class AnsweringServer {
   /** What follows the packet identifier in a PUBACK, or the PUBREC of QoS 2. */
   answer: (n: number) => readonly number[] = () => [];
   connack: readonly number[] = [0x20, 3, 0, 0, 0];
-  readonly #server: Server;
 
-  constructor() {
-    this.#server = createServer((socket) => this.#serve(socket));
-  }
-
-  async start(): Promise<number> {
-    await new Promise<void>((resolve) => void this.#server.listen(0, '127.0.0.1', resolve));
-    closers.push(() => void this.#server.close());
-    return (this.#server.address() as AddressInfo).port;
+  start(): Promise<number> {
+    return listenRaw((socket) => this.#serve(socket), closers);
   }
 
   #serve(socket: Socket): void {
     this.links += 1;
     const packets = parser({ protocolVersion: 5 });
-    socket.on('error', () => socket.destroy());
-    closers.push(() => void socket.destroy());
     packets.on('packet', (packet) => {
       if (packet.cmd === 'connect') socket.write(Uint8Array.from(this.connack));
       if (packet.cmd === 'publish') this.#publish(socket, packet);
