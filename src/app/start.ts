@@ -11,6 +11,8 @@ import type { Logger } from '../platform/logger.ts';
 import type { Layer, Listener } from '../platform/network.ts';
 import { FIRST_STREAM_PARTITION_ID, type Ring } from '../ring/types.ts';
 import { createRecordReader } from '../streams/record-reader.ts';
+import { StreamCursors } from '../streams/stream-cursors.ts';
+import { StreamKeeper } from '../streams/stream-keeper.ts';
 import { StreamTable } from '../streams/stream-table.ts';
 import type { Environment } from './environment.ts';
 import { takeIdentity, type Identity } from './identity.ts';
@@ -76,7 +78,17 @@ async function startInOrder(
   const storage = await Storage.open(config, environment);
   started.push(() => storage.close());
   const { ring, state } = storage;
-  const streams = new StreamTable(config.streams, ring);
+  const streamCursors = new StreamCursors();
+  const streams = new StreamTable(config.streams, ring, streamCursors);
+  const keeper = new StreamKeeper({
+    ring,
+    streams,
+    cursors: streamCursors,
+    clock,
+    logger: logger.child('stream'),
+    segmentSizeBytes: config.storage.segmentSizeBytes,
+    ageMs: (time) => storage.ageMs(time),
+  });
   warnOfForgottenStreams(config, ring, logger.child('stream'));
   const limits = limitsOf(config);
   const broker = new Broker({
@@ -90,17 +102,20 @@ async function startInOrder(
     memory,
     version,
   });
-  await storage.replay(
-    (record) => broker.replay(record),
-    (record) => broker.evacuate(record),
-  );
+  await storage.replay((record) => broker.replay(record), {
+    release: (held, fruitlessLaps) => keeper.release(held, fruitlessLaps),
+    keeps: (record) => keeper.keeps(record),
+    decide: (record) => broker.evacuate(record),
+  });
+  keeper.start();
+  started.push(() => Promise.resolve(keeper.stop()));
   broker.load();
   started.push(() => broker.stop());
   const identity = await takeIdentity(config.node.id, storage, environment);
 
   const uplinks = createUplinks({
     uplinks: config.uplinks,
-    reader: createRecordReader(ring),
+    reader: createRecordReader(ring, streamCursors),
     cursors: createCursorStore(state),
     clock,
     random,
@@ -110,6 +125,7 @@ async function startInOrder(
     lineage: identity.lineage,
   });
   uplinks.start();
+  streamCursors.complete();
   started.push(() => uplinks.stop());
 
   const reloads = new Reloads({
@@ -127,6 +143,8 @@ async function startInOrder(
     identity,
     storage,
     broker,
+    streams,
+    keeper,
     listeners: () => listeners.map((listener) => listenerStatus(listener, broker)),
     uplinks: () => uplinks.statuses(),
     uplinkLapses: () => uplinks.lapses(),

@@ -2,7 +2,8 @@ import type { ListenerStatus, Status, StreamStatus } from '../admin/status.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/types.ts';
 import type { Clock } from '../platform/clock.ts';
-import type { Ring } from '../ring/types.ts';
+import type { StreamKeeper } from '../streams/stream-keeper.ts';
+import type { StreamTable } from '../streams/stream-table.ts';
 import type { UplinkLapse } from '../uplink/lap-watch.ts';
 import type { UplinkStatus } from '../uplink/types.ts';
 import { Alarms, type Condition } from './alarms.ts';
@@ -16,6 +17,8 @@ export interface StatusParts {
   readonly identity: Identity;
   readonly storage: Storage;
   readonly broker: Broker;
+  readonly streams: StreamTable;
+  readonly keeper: StreamKeeper;
   readonly listeners: () => readonly ListenerStatus[];
   readonly uplinks: () => readonly UplinkStatus[];
   /** Of uplinks that lost records to rotation lately. */
@@ -88,9 +91,30 @@ export class StatusReport {
         commitWindowMs: 0,
         yearsLeft: null,
       },
-      streams: streamsOf(config, ring),
+      streams: this.#streams(),
       uplinks,
     };
+  }
+
+  #streams(): StreamStatus[] {
+    const { broker, keeper, storage, streams } = this.#parts;
+    keeper.keepToQuotas();
+    return streams.streams.map((stream) => ({
+      name: stream.config.name,
+      partitions: stream.allPartitionIds
+        .flatMap((id) => storage.ring.partition(id) ?? [])
+        .map(({ index, headOffset, tailOffset, durableOffset, bytes }) => ({
+          id: index,
+          headOffset,
+          tailOffset,
+          durableOffset,
+          bytes,
+        })),
+      dropped: Object.fromEntries([
+        ...keeper.droppedOf(stream),
+        ...broker.refusedBy(stream.config.name),
+      ]),
+    }));
   }
 
   #conditions(uplinks: readonly UplinkStatus[]): Condition[] {
@@ -98,6 +122,12 @@ export class StatusReport {
     const { ring, checkpoints } = storage;
     const conditions: Condition[] = [];
     const { failure, corruptRecords } = ring.statistics();
+    const { quotaScale } = this.#parts.keeper;
+    if (quotaScale < 1) {
+      const percent = Math.floor(quotaScale * 100);
+      const message = `The ring cannot hold all quotas: each stream keeps ${percent} % of its own.`;
+      conditions.push({ code: 'stream.quotas_scaled', message });
+    }
     if (failure !== undefined) {
       conditions.push({
         code: 'ring.unwritable',
@@ -146,23 +176,6 @@ export class StatusReport {
     }
     return conditions;
   }
-}
-
-function streamsOf(config: Config, ring: Ring): StreamStatus[] {
-  return config.streams.map(({ name }) => ({
-    name,
-    partitions: ring
-      .partitions()
-      .filter(({ stream }) => stream === name)
-      .map(({ index, headOffset, tailOffset, durableOffset, bytes }) => ({
-        id: index,
-        headOffset,
-        tailOffset,
-        durableOffset,
-        bytes,
-      })),
-    dropped: {},
-  }));
 }
 
 function round2(value: number): number {

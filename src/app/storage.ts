@@ -5,7 +5,7 @@ import { StateStore } from '../metadata/state-store.ts';
 import type { CheckpointStore, ControlLog } from '../metadata/types.ts';
 import type { Timer } from '../platform/clock.ts';
 import { openRing } from '../ring/ring.ts';
-import type { RecordView, Ring } from '../ring/types.ts';
+import type { Evacuator, EventTime, RecordView, Ring } from '../ring/types.ts';
 import { RecordFlag, STATE_PARTITION_ID } from '../ring/types.ts';
 import { savedCursors } from '../uplink/cursor-store.ts';
 import type { Environment } from './environment.ts';
@@ -63,11 +63,11 @@ export class Storage {
 
   /**
    * Reads what the checkpoint does not cover: control records go to the state, the others that
-   * matter to `onRecord`. Then the ring takes appends, and `evacuate` decides what is carried.
+   * matter to `onRecord`. Then the ring takes appends, and `evacuator` decides what is carried.
    */
   async replay(
     onRecord: (record: RecordView) => void,
-    evacuate: (record: RecordView) => 'carry' | 'drop',
+    evacuator: Omit<Evacuator, 'checkpoint'>,
   ): Promise<void> {
     const { ring, state } = this;
     this.#raiseSequence();
@@ -78,14 +78,21 @@ export class Storage {
       for (const record of records) this.#replayOne(record, onRecord);
     }
     ring.start({
+      release: (held, fruitlessLaps) => evacuator.release(held, fruitlessLaps),
+      keeps: (record) => evacuator.keeps(record),
       decide: (record) => {
-        if (record.partitionId !== STATE_PARTITION_ID) return evacuate(record);
+        if (record.partitionId !== STATE_PARTITION_ID) return evacuator.decide(record);
         const { key } = decodeControl(record.payload);
         return state.isLive(key, record.offset, record.carried) ? 'carry' : 'drop';
       },
       checkpoint: (covered) => state.checkpointCovering(covered),
     });
     this.#checkpointNowAndThen();
+  }
+
+  /** How long ago that was; undefined where nobody can tell. */
+  ageMs(time: EventTime): number | undefined {
+    return time.trusted ? this.#environment.clock.wallMs() - time.wallMs : undefined;
   }
 
   /** True when the checkpoint knew of records that the ring has not got any more. */

@@ -184,6 +184,11 @@ export class Broker implements ConnectionHost {
     return this.#lapped.recent();
   }
 
+  /** Messages that a stream would not take, by reason. */
+  refusedBy(stream: string): ReadonlyMap<string, number> {
+    return this.counters.refused.get(stream) ?? new Map();
+  }
+
   get durableSequence(): number {
     return this.#ring.durableSequence;
   }
@@ -334,7 +339,7 @@ export class Broker implements ConnectionHost {
   onClosed(connection: Connection, error: Error | undefined): void {
     this.#connections.delete(connection);
     this.#parked.delete(connection);
-    this.#publish.forgetTopics(connection);
+    this.#publish.forget(connection);
     if (connection.state.kind !== 'open') return;
     const { session, identity } = connection.state;
     if (this.#byClient.get(identity.clientId) === connection) {

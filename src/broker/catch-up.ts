@@ -279,7 +279,6 @@ export class CatchUp {
         fromSequence: next,
         toSequence: end,
         anyFlag: RecordFlag.session,
-        inOrder: true,
         wantsTopic: (topic) => this.#isWantedTopic(topic),
       });
       this.#scan = { iterator: records[Symbol.asyncIterator](), at: next, end };
@@ -287,8 +286,7 @@ export class CatchUp {
     const scan = this.#scan;
     const { value, done } = await scan.iterator.next();
     const records = done === true ? [] : value;
-    // Copies that an earlier segment held already come again with low sequences: they lead nowhere.
-    const last = records.reduce((max, { sequence }) => Math.max(max, sequence), next - 1);
+    const last = records.at(-1)?.sequence ?? next - 1;
     const to = done === true ? scan.end - 1 : last;
     if (done === true) this.#scan = undefined;
     else scan.at = to + 1;

@@ -50,6 +50,8 @@ const Hold = {
   admitting: 4,
   /** It has had its share of a turn: what is left of its chunk is read in the next one. */
   resting: 8,
+  /** Its message has no room in a stream that blocks. */
+  blocked: 16,
 } as const;
 
 export type Admitted = Extract<Admission, { kind: 'admitted' }>;
@@ -140,7 +142,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
 
   /** Of a packet that has not come whole yet. */
   get unfinishedBytes(): number {
-    return this.#isHeldBy(Hold.parked)
+    return this.#isHeldBy(Hold.parked | Hold.blocked)
       ? 0
       : this.#decoder.bufferedBytes + (this.socket.heldBytes ?? 0);
   }
@@ -354,6 +356,22 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
     this.output.flush();
     this.socket.end();
     this.#closed(undefined);
+  }
+
+  /** Reads nothing until `unblock`: its last message was not taken yet. */
+  block(): void {
+    this.#hold(Hold.blocked);
+    this.#decoder.stop();
+  }
+
+  unblock(): void {
+    this.#release(Hold.blocked);
+    this.#readOn();
+  }
+
+  /** Handles a message that was held back, as it is handled when it comes. */
+  retry(work: () => void): void {
+    if (this.isOpen) this.#guarded(work);
   }
 
   unpark(): void {

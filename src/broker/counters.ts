@@ -25,6 +25,15 @@ export class BrokerCounters {
   /** Connections that were not taken, or did not get as far as MQTT, by reason. */
   readonly turnedAway = new Map<string, number>();
 
+  /** Messages that a stream would not take, by stream and reason; they are in `dropped` too. */
+  readonly refused = new Map<string, Map<string, number>>();
+
+  refuse(stream: string, reason: string): void {
+    const counts = this.refused.get(stream) ?? new Map<string, number>();
+    this.refused.set(stream, counts.set(reason, (counts.get(reason) ?? 0) + 1));
+    this.drop(`stream_${reason}`);
+  }
+
   drop(reason: string, count = 1): void {
     this.dropped.set(reason, (this.dropped.get(reason) ?? 0) + count);
   }

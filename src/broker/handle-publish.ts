@@ -10,6 +10,7 @@ import { ReasonCode } from '../codec/reason-codes.ts';
 import { decodeTopic, isMqttString, isValidTopicName } from '../codec/topic.ts';
 import type { Clock } from '../platform/clock.ts';
 import { mayPublish } from './authorizer.ts';
+import { BlockedPublishers } from './blocked-publishers.ts';
 import type { Connection } from './connection.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { ClientSession } from './client-session.ts';
@@ -19,6 +20,8 @@ import { NO_BYTES, Publication } from './publication.ts';
 import type { Router } from './router.ts';
 import type { SessionRegistry } from './session-registry.ts';
 import { TOPIC_ALIAS_MAXIMUM } from './topic-aliases.ts';
+import type { StreamGate } from '../streams/stream-gate.ts';
+import type { OpenStream } from '../streams/stream-table.ts';
 import type { TopicTable } from './topics.ts';
 
 /** Topics one connection has at hand; beyond it they are forgotten and looked up again. */
@@ -42,6 +45,7 @@ export class PublishHandler {
   readonly #clock: Clock;
   readonly #lastSequence: () => number;
   readonly #publication: Publication;
+  readonly #blocked: BlockedPublishers;
   #knownBytes = 0;
   readonly #scan: PublishPropertyScan = {
     topicAlias: 0,
@@ -68,11 +72,26 @@ export class PublishHandler {
     this.#clock = options.clock;
     this.#lastSequence = options.lastSequence;
     this.#publication = new Publication(this.#topics.get('-'));
+    this.#blocked = new BlockedPublishers({
+      clock: options.clock,
+      retry: (connection, view) => connection.retry(() => this.#take(connection, view)),
+      onTimeout: (connection, gate) => this.#blockedForTooLong(connection, gate),
+    });
   }
 
   onPublish(connection: Connection, view: PublishView): void {
     if (!connection.isOpen) return;
     this.#counters.received++;
+    this.#take(connection, view);
+  }
+
+  /** The connection has ended: nothing of it waits any more. */
+  forget(connection: Connection): void {
+    this.#blocked.forget(connection);
+    this.forgetTopics(connection);
+  }
+
+  #take(connection: Connection, view: PublishView): void {
     const { qos, packetId } = view;
     const properties = this.#properties(view);
     const alias = properties === NO_BYTES ? 0 : this.#scan.topicAlias;
@@ -105,6 +124,8 @@ export class PublishHandler {
       this.#refuse(connection, view, ReasonCode.quotaExceeded);
       return;
     }
+    const stream = known.topic.streams[qos];
+    if (stream?.gate !== undefined && !this.#mayEnter(connection, view, stream)) return;
     if (qos === 2) {
       this.#publishExactlyOnce(connection, view);
       return;
@@ -112,7 +133,31 @@ export class PublishHandler {
     const result = this.#router.route(publication);
     if (qos === 0) return;
     if (result === 'refused') this.#refuse(connection, view, ReasonCode.quotaExceeded);
-    else connection.acknowledge(PacketType.puback, packetId, publication.sequence);
+    else connection.acknowledge(PacketType.puback, packetId, this.#gateOf(publication));
+  }
+
+  /** What its ack waits for. */
+  #gateOf({ topic, qos, sequence }: Publication): number {
+    return topic.streams[qos]?.config.ack === 'memory' ? 0 : sequence;
+  }
+
+  /** Asked before anything is done with the message: one that is refused reaches nobody. */
+  #mayEnter(connection: Connection, view: PublishView, { gate }: OpenStream): boolean {
+    const { payloadLength, properties } = this.#publication;
+    if (gate === undefined || isRepeat(connection, view)) return true;
+    if (gate.admits(payloadLength + properties.length)) return true;
+    if (gate.whenFull === 'block') {
+      this.#blocked.block(connection, view, gate);
+      return false;
+    }
+    this.#counters.refuse(gate.stream, 'rejected');
+    this.#refuse(connection, view, ReasonCode.quotaExceeded);
+    return false;
+  }
+
+  #blockedForTooLong(connection: Connection, gate: StreamGate): void {
+    this.#counters.refuse(gate.stream, 'block_timeout');
+    connection.disconnect(ReasonCode.quotaExceeded, `the stream ${gate.stream} is full`);
   }
 
   /** PUBREL: PUBCOMP leaves when the release is durable, or a restart would take the next message for a repeat. */
@@ -153,10 +198,11 @@ export class PublishHandler {
       this.#refuse(connection, view, ReasonCode.quotaExceeded);
       return;
     }
-    let gate = publication.sequence;
+    let gate = this.#gateOf(publication);
     if (durable) {
-      if (result === 'stored') this.#registry.noteReceipt(clientId, packetId, gate);
-      else gate = this.#registry.saveReceipt(session, packetId);
+      if (result === 'stored') {
+        this.#registry.noteReceipt(clientId, packetId, publication.sequence);
+      } else gate = this.#registry.saveReceipt(session, packetId);
     }
     connection.acknowledge(PacketType.pubrec, packetId, gate);
   }
@@ -267,7 +313,7 @@ export class PublishHandler {
     this.#knownBytes += bytes;
   }
 
-  /** What one connection has at hand. Called also when it ends. */
+  /** What one connection has at hand. */
   forgetTopics(connection: Connection): void {
     connection.topics.clear();
     this.#knownBytes -= connection.topicBytes;

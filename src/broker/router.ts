@@ -143,10 +143,12 @@ export class Router implements DurabilityWaiter {
     if (request.payload !== publication.buffer) request.payload = publication.buffer;
     request.payloadStart = publication.payloadStart;
     request.payloadEnd = publication.payloadEnd;
-    request.rides = qos === 0;
+    const stream = topic.streams[qos];
+    request.rides = qos === 0 || stream?.config.ack === 'memory';
     request.insists = insists;
     try {
       publication.sequence = this.#ring.append(request);
+      stream?.gate?.took(partitionId, publication.payloadLength + properties.length);
     } catch (error) {
       if (!(error instanceof CisternError && error.code === 'RECORD_TOO_LARGE')) throw error;
       throw new ProtocolError(ReasonCode.packetTooLarge, error.message);

@@ -42,7 +42,7 @@ export function describeCost(cost: ConfigCost): string[] {
     cost.quotaSumBytes === 0
       ? 'no stream has a quota: all share the ring, and the oldest goes first'
       : `${describeSize(cost.quotaSumBytes)} of the ${describeSize(cost.quotaCapacityBytes)} ` +
-        'that quotas may use (not kept to in this version: the ring as a whole drops its oldest)';
+        'that quotas may use; streams without one share what is left';
   return [
     `ring      ${describeSize(cost.ringBytes)} on flash, in ${cost.segments} segments, made at the first start`,
     `quotas    ${quotas}`,

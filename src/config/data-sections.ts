@@ -55,10 +55,10 @@ function readStream(table: TableReader): StreamConfig {
     maxAgeMs: table.optional('max_age', duration(MAX_AGE)),
     whenFull: table.value(
       'when_full',
-      choice(['drop_oldest', 'reject', 'block'], ['drop_oldest']),
+      choice(['drop_oldest', 'reject', 'block']),
       defaults.whenFull,
     ),
-    ack: table.value('ack', choice(['flash', 'memory'], ['flash']), defaults.ack),
+    ack: table.value('ack', choice(['flash', 'memory']), defaults.ack),
   };
   table.finish();
   return stream;

@@ -21,7 +21,7 @@ import { findKeyLines } from './key-lines.ts';
 import { reportNotYet } from './not-yet.ts';
 import { address, anyText, dataPath } from './parsers.ts';
 import { reportUnreadableSecrets, type SecretCheck } from './secret-rules.ts';
-import { reportQuotas, reportUnreachableFilters } from './stream-rules.ts';
+import { reportPolicies, reportQuotas, reportUnreachableFilters } from './stream-rules.ts';
 import { IssueLog, TableReader } from './table-reader.ts';
 import { type ExamineTls, reportTls } from './tls-rules.ts';
 import type { Config, ListenerConfig } from './types.ts';
@@ -143,6 +143,7 @@ function readDocument(
   };
   root.finish();
   reportUnreachableFilters(config.streams, issues);
+  reportPolicies(config, issues);
   reportQuotas(config, issues);
   reportRetainedShare(root, config, issues);
   const from = root.has('listener') ? 'file' : 'default';

@@ -13,10 +13,6 @@ interface NotYet {
   readonly remedy: string;
 }
 
-const isNot =
-  (harmless: unknown) =>
-  (value: unknown): boolean =>
-    value !== harmless;
 const isOneOf =
   (...values: readonly unknown[]) =>
   (value: unknown): boolean =>
@@ -24,7 +20,6 @@ const isOneOf =
 
 const NO_LIMIT = 'Take the key out: the uplink then sends as fast as its target acknowledges.';
 const UNPACED = 'Each commit is written at once; the status counts the bytes.';
-const WHOLE_RING = 'Until then the ring as a whole drops its oldest segment when it is full.';
 const MQTT_ONLY = 'Until then use [uplink.mqtt], or a broker there that forwards.';
 
 /** Every key of the contract that this version does not act on. A later version deletes its row. */
@@ -48,20 +43,6 @@ const ROWS: readonly NotYet[] = [
     when: isOneOf('mqtt-sn'),
     effect: 'refused',
     remedy: 'Write "mqtt" or "ws", or take the key out.',
-  },
-  { key: 'stream.quota', effect: 'ignored', remedy: WHOLE_RING },
-  { key: 'stream.max_age', effect: 'ignored', remedy: WHOLE_RING },
-  {
-    key: 'stream.when_full',
-    when: isNot('drop_oldest'),
-    effect: 'refused',
-    remedy: 'Write "drop_oldest", or take the key out.',
-  },
-  {
-    key: 'stream.ack',
-    when: isOneOf('memory'),
-    effect: 'refused',
-    remedy: 'Write "flash", or take the key out.',
   },
   {
     key: 'uplink.drain',

@@ -75,6 +75,41 @@ export function quotaSum(streams: readonly StreamConfig[]): number {
   return streams.reduce((sum, stream) => sum + (stream.quotaBytes ?? 0), 0);
 }
 
+/** Refuses a policy that could not do what it is for. */
+export function reportPolicies({ streams, uplinks }: Config, issues: IssueLog): void {
+  streams.forEach(({ name, whenFull, quotaBytes }, position) => {
+    if (whenFull === 'drop_oldest') return;
+    const key = `stream[${position}].when_full`;
+    if (quotaBytes === undefined) {
+      issues.error(
+        key,
+        `"${whenFull}" needs a quota: without one nothing says when stream "${name}" is full`,
+        'Add quota, or write "drop_oldest".',
+      );
+    }
+    if (uplinks.some((uplink) => uplink.streams.includes(name))) return;
+    issues.error(
+      key,
+      `nothing reads stream "${name}", so "${whenFull}" would never let anything in again`,
+      'Add the stream to an uplink, or write "drop_oldest".',
+    );
+  });
+}
+
+function describeSum(streams: readonly StreamConfig[]): string {
+  const sizes = streams.flatMap(({ quotaBytes }) => quotaBytes ?? []).map(describeSize);
+  const sum = describeSize(quotaSum(streams));
+  return sizes.length === 1
+    ? `the quota is ${sum}`
+    : `all quotas together are ${sizes.join(' + ')} = ${sum}`;
+}
+
+function describeCapacity({ sizeBytes, segmentSizeBytes }: StorageConfig): string {
+  const segments = sizeBytes / segmentSizeBytes;
+  const usable = `(${segments} - ${RESERVED_SEGMENTS}) segments of ${describeSize(segmentSizeBytes)}`;
+  return `${100 * QUOTA_SHARE} % of ${usable}`;
+}
+
 /** Refuses quotas that the ring could not keep. */
 export function reportQuotas(config: Config, issues: IssueLog): void {
   const sum = quotaSum(config.streams);
@@ -83,7 +118,8 @@ export function reportQuotas(config: Config, issues: IssueLog): void {
   const last = config.streams.findLastIndex((stream) => stream.quotaBytes !== undefined);
   issues.error(
     `stream[${last}].quota`,
-    `all quotas together are ${describeSize(sum)}, and the ring has ${describeSize(capacity)} for them`,
+    `${describeSum(config.streams)}, and the ring has ${describeSize(capacity)} for quotas: ` +
+      describeCapacity(config.storage),
     'Lower the quotas, or let storage.size be larger.',
   );
 }

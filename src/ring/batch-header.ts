@@ -8,14 +8,20 @@ export interface FreshRun {
   readonly partitionId: number;
   readonly firstOffset: number;
   readonly count: number;
+  /** Attributes and payload. */
+  readonly bytes: number;
 }
 
-/** Copies of one partition in one batch: some of the offsets in between. */
+/** Copies of one partition, by rising offset and sequence: some of those in between. */
 export interface CarriedRun {
   readonly partitionId: number;
   readonly firstOffset: number;
   readonly lastOffset: number;
+  readonly firstSequence: number;
+  readonly lastSequence: number;
   readonly count: number;
+  /** Attributes and payload. */
+  readonly bytes: number;
 }
 
 /** A partition made since the segment's header was written; else the header names it. */
@@ -65,22 +71,49 @@ export function encodeRuns(
   carried: readonly CarriedRun[],
   partitions: readonly PartitionDefinition[],
 ): void {
-  for (const run of runs) {
-    writer.varint(run.partitionId);
-    writer.varint(run.firstOffset);
-    writer.varint(run.count);
-  }
-  for (const run of carried) {
-    writer.varint(run.partitionId);
-    writer.varint(run.firstOffset);
-    writer.varint(run.lastOffset - run.firstOffset);
-    writer.varint(run.count);
-  }
+  for (const run of runs) encodeFreshRun(writer, run);
+  for (const run of carried) encodeCarriedRun(writer, run);
   for (const partition of partitions) {
     writer.varint(partition.id);
     writer.text(partition.stream);
     writer.varint(partition.index);
   }
+}
+
+export function encodeFreshRun(writer: ByteWriter, run: FreshRun): void {
+  writer.varint(run.partitionId);
+  writer.varint(run.firstOffset);
+  writer.varint(run.count);
+  writer.varint(run.bytes);
+}
+
+export function decodeFreshRun(reader: ByteReader): FreshRun {
+  return {
+    partitionId: reader.varint(),
+    firstOffset: reader.varint(),
+    count: reader.varint(),
+    bytes: reader.varint(),
+  };
+}
+
+export function encodeCarriedRun(writer: ByteWriter, run: CarriedRun): void {
+  writer.varint(run.partitionId);
+  writer.varint(run.firstOffset);
+  writer.varint(run.lastOffset - run.firstOffset);
+  writer.varint(run.firstSequence);
+  writer.varint(run.lastSequence - run.firstSequence);
+  writer.varint(run.count);
+  writer.varint(run.bytes);
+}
+
+export function decodeCarriedRun(reader: ByteReader): CarriedRun {
+  const partitionId = reader.varint();
+  const firstOffset = reader.varint();
+  const lastOffset = firstOffset + reader.varint();
+  const firstSequence = reader.varint();
+  const lastSequence = firstSequence + reader.varint();
+  const [count, bytes] = [reader.varint(), reader.varint()];
+  return { partitionId, firstOffset, lastOffset, firstSequence, lastSequence, count, bytes };
 }
 
 /**
@@ -155,15 +188,11 @@ function decodeFields(bytes: Uint8Array, headerCrc: number): BatchHeader {
   const reader = new ByteReader(bytes, BATCH_FIXED_BYTES);
   const runs: FreshRun[] = [];
   for (let n = view.getUint16(80, true); n > 0; n--) {
-    const partitionId = reader.varint();
-    runs.push({ partitionId, firstOffset: reader.varint(), count: reader.varint() });
+    runs.push(decodeFreshRun(reader));
   }
   const carried: CarriedRun[] = [];
   for (let n = view.getUint16(82, true); n > 0; n--) {
-    const partitionId = reader.varint();
-    const firstOffset = reader.varint();
-    const lastOffset = firstOffset + reader.varint();
-    carried.push({ partitionId, firstOffset, lastOffset, count: reader.varint() });
+    carried.push(decodeCarriedRun(reader));
   }
   const partitions: PartitionDefinition[] = [];
   for (let n = view.getUint16(62, true); n > 0; n--) {

@@ -69,7 +69,7 @@ export class DecodedRecord implements RecordView {
   readonly ownTime: boolean;
 
   constructor(
-    place: { partitionId: number; offset: number; sequence: number; carried: boolean },
+    place: Place,
     flags: number,
     time: EventTime,
     source: number,
@@ -105,38 +105,25 @@ export function decodeRecords(
 ): DecodedRecord[] {
   const reader = new ByteReader(body, readDefinitions(body, header, names));
   const records: DecodedRecord[] = [];
-  const inRun = header.runs.map(() => 0);
-  let run = 0;
+  const places = new PlaceReader(reader, header);
   let source = 0;
   let flags = 0;
   let payloadLength = 0;
   let attributes: Uint8Array = empty;
   let elapsedMs = 0;
   let time = header.clock;
-  let sequence = header.firstSequence;
+  let carriedTime: EventTime | undefined;
   for (let n = 0; n < header.count; n++) {
     const tag = reader.varint();
     if ((tag & Tag.flags) !== 0) flags = reader.varint();
-    if ((tag & Tag.run) !== 0) run = reader.varint();
-    let place: { partitionId: number; offset: number; sequence: number; carried: boolean };
-    if ((tag & Tag.carried) !== 0) {
-      place = {
-        partitionId: reader.varint(),
-        offset: reader.varint(),
-        sequence: reader.varint(),
-        carried: true,
-      };
-    } else {
-      const owner = header.runs[run];
-      if (owner === undefined) throw noSuchRun();
-      const before = inRun[run] ?? 0;
-      inRun[run] = before + 1;
-      const { partitionId, firstOffset } = owner;
-      place = { partitionId, offset: firstOffset + before, sequence: sequence++, carried: false };
-    }
-    const ownTime = (tag & Tag.time) !== 0 ? readTime(reader) : undefined;
-    if ((tag & Tag.delta) !== 0) {
-      elapsedMs += reader.varint();
+    const place = places.read(tag);
+    let ownTime = (tag & Tag.time) !== 0 ? readTime(reader) : undefined;
+    const deltaMs = (tag & Tag.delta) !== 0 ? reader.varint() : 0;
+    if (place.carried) {
+      carriedTime = ownTime ?? later(carriedTime ?? header.clock, deltaMs);
+      ownTime = carriedTime;
+    } else if (deltaMs > 0) {
+      elapsedMs += deltaMs;
       time = later(header.clock, elapsedMs);
     }
     if ((tag & Tag.source) !== 0) source = reader.varint();
@@ -159,6 +146,65 @@ export function decodeRecords(
     );
   }
   return records;
+}
+
+interface Place {
+  readonly partitionId: number;
+  readonly offset: number;
+  readonly sequence: number;
+  readonly carried: boolean;
+}
+
+/** Follows the runs of a batch: which offset and sequence comes next in each. */
+class PlaceReader {
+  readonly #reader: ByteReader;
+  readonly #header: BatchHeader;
+  readonly #inRun: number[];
+  readonly #carriedEnds: { offset: number; sequence: number }[];
+  #sequence: number;
+  #run = 0;
+  #carriedRun = 0;
+
+  constructor(reader: ByteReader, header: BatchHeader) {
+    this.#reader = reader;
+    this.#header = header;
+    this.#inRun = header.runs.map(() => 0);
+    this.#carriedEnds = header.carried.map(({ firstOffset, firstSequence }) => ({
+      offset: firstOffset - 1,
+      sequence: firstSequence - 1,
+    }));
+    this.#sequence = header.firstSequence;
+  }
+
+  read(tag: number): Place {
+    return (tag & Tag.carried) !== 0 ? this.#carried(tag) : this.#fresh(tag);
+  }
+
+  #fresh(tag: number): Place {
+    if ((tag & Tag.run) !== 0) this.#run = this.#reader.varint();
+    const run = this.#header.runs[this.#run];
+    if (run === undefined) throw noSuchRun();
+    const before = this.#inRun[this.#run] ?? 0;
+    this.#inRun[this.#run] = before + 1;
+    const { partitionId, firstOffset } = run;
+    return {
+      partitionId,
+      offset: firstOffset + before,
+      sequence: this.#sequence++,
+      carried: false,
+    };
+  }
+
+  #carried(tag: number): Place {
+    if ((tag & Tag.run) !== 0) this.#carriedRun = this.#reader.varint();
+    const run = this.#header.carried[this.#carriedRun];
+    const end = this.#carriedEnds[this.#carriedRun];
+    if (run === undefined || end === undefined) throw noSuchRun();
+    end.offset += 1 + this.#reader.varint();
+    end.sequence += 1 + this.#reader.varint();
+    const { partitionId } = run;
+    return { partitionId, offset: end.offset, sequence: end.sequence, carried: true };
+  }
 }
 
 function readTime(reader: ByteReader): EventTime {

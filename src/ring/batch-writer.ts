@@ -23,6 +23,8 @@ const HEADROOM_BYTES = 256 * 1024;
 const MAX_DEFINITION_BYTES = 160 * 1024;
 /** Attributes longer than this are not compared with those before. */
 const MAX_COMPARED_BYTES = 16;
+/** Copies that lie further apart are two runs, so that readers in order need not look between them. */
+const MAX_CARRIED_GAP = 4_096;
 
 interface OpenRun {
   readonly partitionId: number;
@@ -35,8 +37,10 @@ interface OpenRun {
 interface OpenCarriedRun {
   readonly partitionId: number;
   readonly partition: Partition;
-  firstOffset: number;
+  readonly firstOffset: number;
   lastOffset: number;
+  readonly firstSequence: number;
+  lastSequence: number;
   count: number;
   bytes: number;
 }
@@ -104,6 +108,8 @@ export class BatchWriter {
   #attributesAt = 0;
   #attributesLength = 0;
   #previousTimeMs = 0;
+  #previousCarriedRun = 0;
+  #previousCarriedTime: EventTime | undefined;
 
   constructor(maxBatchBytes: number) {
     this.#buffer = new Uint8Array(HEADROOM_BYTES + maxBatchBytes + PAGE_BYTES);
@@ -146,6 +152,8 @@ export class BatchWriter {
     this.#attributesAt = 0;
     this.#attributesLength = 0;
     this.#previousTimeMs = opening.clock.monotonicMs;
+    this.#previousCarriedRun = 0;
+    this.#previousCarriedTime = undefined;
   }
 
   /** True where a record with that many bytes of attributes, payload and definitions has room. */
@@ -220,16 +228,29 @@ export class BatchWriter {
     payload: Uint8Array,
     time: EventTime,
   ): void {
-    const tag = Tag.carried | Tag.time | this.#changes(source, flags, attributes, payload.length);
+    const run = this.#carriedRunOf(partition, offset, sequence);
+    const entry = this.carried[run];
+    assert(entry !== undefined, 'a run was not opened');
+    const delta = millisecondsBetween(this.#previousCarriedTime, time);
+    let tag = Tag.carried | this.#changes(source, flags, attributes, payload.length);
+    if (run !== this.#previousCarriedRun) tag |= Tag.run;
+    if (delta === undefined) tag |= Tag.time;
+    else if (delta > 0) tag |= Tag.delta;
     const buffer = this.#buffer;
     let at = writeVarint(buffer, this.#position, tag);
     if ((tag & Tag.flags) !== 0) buffer[at++] = flags;
-    at = writeVarint(buffer, at, partition.id);
-    at = writeVarint(buffer, at, offset);
-    at = writeVarint(buffer, at, sequence);
-    at = writeTime(buffer, at, time);
+    if ((tag & Tag.run) !== 0) at = writeVarint(buffer, at, run);
+    at = writeVarint(buffer, at, offset - entry.lastOffset - 1);
+    at = writeVarint(buffer, at, sequence - entry.lastSequence - 1);
+    if (delta === undefined) at = writeTime(buffer, at, time);
+    else if (delta > 0) at = writeVarint(buffer, at, delta);
+    this.#previousCarriedRun = run;
+    this.#previousCarriedTime = time;
     this.#finish(at, tag, source, flags, attributes, payload, 0, payload.length);
-    this.#noteCarried(partition, offset, attributes.length + payload.length);
+    entry.lastOffset = offset;
+    entry.lastSequence = sequence;
+    entry.count++;
+    entry.bytes += attributes.length + payload.length;
     this.flags |= BATCH_HAS_CARRIED;
   }
 
@@ -295,20 +316,16 @@ export class BatchWriter {
   }
 
   #freshRuns(): FreshRun[] {
-    return this.runs.map(({ partitionId, firstOffset, count }) => ({
+    return this.runs.map(({ partitionId, firstOffset, count, bytes }) => ({
       partitionId,
       firstOffset,
       count,
+      bytes,
     }));
   }
 
   #carriedRuns(): CarriedRun[] {
-    return this.carried.map(({ partitionId, firstOffset, lastOffset, count }) => ({
-      partitionId,
-      firstOffset,
-      lastOffset,
-      count,
-    }));
+    return this.carried.map(({ partition: _, ...run }) => run);
   }
 
   #runOf(partition: Partition, offset: number): number {
@@ -326,24 +343,29 @@ export class BatchWriter {
     return partition.runIndex;
   }
 
-  #noteCarried(partition: Partition, offset: number, bytes: number): void {
-    const run = this.carried.find((entry) => entry.partitionId === partition.id);
-    if (run === undefined) {
-      this.carried.push({
-        partitionId: partition.id,
-        partition,
-        firstOffset: offset,
-        lastOffset: offset,
-        count: 1,
-        bytes,
-      });
-      this.#headerBound += 32;
-      return;
+  /** The run that such a copy goes on with; else a new one. */
+  #carriedRunOf(partition: Partition, offset: number, sequence: number): number {
+    const isKnown = partition.carriedStamp === this.stamp;
+    const known = isKnown ? this.carried[partition.carriedIndex] : undefined;
+    if (known !== undefined) {
+      const gap = Math.max(offset - known.lastOffset, sequence - known.lastSequence);
+      const rises = offset > known.lastOffset && sequence > known.lastSequence;
+      if (rises && gap <= MAX_CARRIED_GAP) return partition.carriedIndex;
     }
-    run.firstOffset = Math.min(run.firstOffset, offset);
-    run.lastOffset = Math.max(run.lastOffset, offset);
-    run.count++;
-    run.bytes += bytes;
+    partition.carriedStamp = this.stamp;
+    partition.carriedIndex = this.carried.length;
+    this.carried.push({
+      partitionId: partition.id,
+      partition,
+      firstOffset: offset,
+      lastOffset: offset - 1,
+      firstSequence: sequence,
+      lastSequence: sequence - 1,
+      count: 0,
+      bytes: 0,
+    });
+    this.#headerBound += 44;
+    return partition.carriedIndex;
   }
 
   #changes(source: number, flags: number, attributes: Uint8Array, payloadLength: number): number {
@@ -398,13 +420,27 @@ export class BatchWriter {
 
 const empty = new Uint8Array(0);
 
+/** Undefined where the time must be written out. Fractions are not kept. */
+function millisecondsBetween(before: EventTime | undefined, time: EventTime): number | undefined {
+  if (before === undefined || before.trusted !== time.trusted) return undefined;
+  const wallMs = wholeMs(time.wallMs) - wholeMs(before.wallMs);
+  if (wallMs < 0) return undefined;
+  if (time.trusted) return wallMs;
+  const monotonicMs = wholeMs(time.monotonicMs) - wholeMs(before.monotonicMs);
+  return before.bootNumber === time.bootNumber && monotonicMs === wallMs ? wallMs : undefined;
+}
+
+function wholeMs(ms: number): number {
+  return Math.max(0, Math.floor(ms));
+}
+
 function writeTime(buffer: Uint8Array, position: number, time: EventTime): number {
   let at = position;
   if (time.trusted) {
     at = writeVarint(buffer, at, 0);
   } else {
     at = writeVarint(buffer, at, time.bootNumber);
-    at = writeVarint(buffer, at, Math.max(0, Math.floor(time.monotonicMs)));
+    at = writeVarint(buffer, at, wholeMs(time.monotonicMs));
   }
-  return writeVarint(buffer, at, Math.max(0, Math.floor(time.wallMs)));
+  return writeVarint(buffer, at, wholeMs(time.wallMs));
 }

@@ -257,17 +257,12 @@ export class Committer {
     active.segment.addBatch(placeOf(header, batchLength(header)), header.headerCrc);
     const key = active.segment.epoch;
     state.cache.putWritten(key, header.position, header, writer.body);
-    state.durableSequence = Math.max(
-      state.durableSequence,
-      header.firstSequence + header.freshCount - 1,
-    );
-    for (const run of writer.runs) {
-      active.segment.extentOf(run.partitionId).freshBytes += run.bytes;
-      run.partition.bytes += run.bytes;
-    }
-    for (const run of writer.carried) {
-      active.segment.extentOf(run.partitionId).carriedBytes += run.bytes;
-      state.countBytes(run.partition);
+    const lastSequence = header.firstSequence + header.freshCount - 1;
+    state.durableSequence = Math.max(state.durableSequence, lastSequence);
+    for (const { partition, firstOffset, count, bytes } of writer.runs) {
+      const lastOffset = firstOffset + count - 1;
+      const { firstSequence } = header;
+      partition.kept.add({ firstOffset, lastOffset, firstSequence, lastSequence, count, bytes });
     }
     this.#appender.noLongerPending(writer);
     for (const run of writer.runs) run.partition.becomeDurable(run.firstOffset + run.count);

@@ -286,7 +286,7 @@ function makeRoom(state: RingState, slotCount: number, newestIsKnown: boolean): 
     const { slot, epoch, flags } = victim;
     if (flags === 0) state.logger.warn('ring.segment_dropped', { slot, epoch });
     else state.logger.error('ring.segment_dropped', { slot, epoch, flags });
-    state.letGo(victim);
+    state.sacrifice(victim);
     state.slots.free(slot);
   }
 }
@@ -369,7 +369,6 @@ async function writeFirstBatch(
   const isDurable = await committer.commitNow({ mayMove: !(copies.whole && isShort) });
   if (!isDurable)
     throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
-  for (const partition of state.partitions.all) state.countBytes(partition);
   while (passedOver.length > 0) freeOne();
   if (copies.whole && !isShort && old !== undefined) slots.free(old.slot);
   if (!copies.whole && known !== undefined) summarize(known, appender, state);

@@ -1,5 +1,6 @@
 import { assert } from '../base/assert.ts';
 import type { PartitionDefinition } from './batch-header.ts';
+import { KeptRanges } from './kept-ranges.ts';
 import {
   FIRST_STREAM_PARTITION_ID,
   type PartitionInfo,
@@ -21,16 +22,23 @@ export class Partition implements PartitionInfo {
   headOffset = 0;
   tailOffset = 0;
   durableOffset = 0;
-  bytes = 0;
+  kept = new KeptRanges();
   /** The batch opening that `runIndex` is about; see BatchWriter. */
   runStamp = 0;
   runIndex = 0;
+  /** The same of the run of copies that goes on. */
+  carriedStamp = 0;
+  carriedIndex = 0;
   #watchers: Watcher[] = [];
 
   constructor(definition: PartitionDefinition) {
     this.id = definition.id;
     this.stream = definition.stream;
     this.index = definition.index;
+  }
+
+  get bytes(): number {
+    return this.kept.bytes;
   }
 
   /** Raises `durableOffset` and calls whoever waits for an offset below it. */

@@ -1,6 +1,7 @@
 import { CisternError } from '../base/errors.ts';
 import { bodyIsSound, decodeBatchHeader } from './batch-header.ts';
 import { type DecodedRecord, decodeRecords, readDefinitions, unpackBody } from './batch-reader.ts';
+import { orderedScan } from './ordered-scan.ts';
 import { summaryLength, decodeSummary } from './summary.ts';
 import type { CachedBatch } from './segment-cache.ts';
 import type { LostRange, RingState } from './ring-state.ts';
@@ -84,28 +85,8 @@ export class Reader {
     return found?.records[0];
   }
 
-  async *scan(options: ScanOptions): AsyncGenerator<readonly RecordView[]> {
-    const toSequence = options.toSequence ?? this.#state.durableSequence + 1;
-    const anyFlag = options.anyFlag ?? 0;
-    const wanted = (record: RecordView): boolean =>
-      record.sequence >= options.fromSequence && record.sequence < toSequence;
-    const plan = this.#state.segments.map((segment) => ({ segment, end: segment.endOffset }));
-    for (const { segment, end } of plan) {
-      if (anyFlag !== 0 && (segment.flags & anyFlag) === 0) continue;
-      const mayCarry = segment.hasCarried && (!options.inOrder || segment.lastSequence === 0);
-      if (!mayCarry && segment.lastSequence < options.fromSequence) continue;
-      const detail = await this.detailOf(segment);
-      if (detail === undefined || !wantsAnyTopic(detail, options.wantsTopic)) continue;
-      for (const place of detail.batches.filter((batch) => batch.position < end)) {
-        if (anyFlag !== 0 && (place.flags & anyFlag) === 0) continue;
-        const continues = options.fromSequence < (segment.firstSequence || Infinity);
-        const carries = place.carried.length > 0 && (!options.inOrder || continues);
-        if (!carries && !holdsFresh(place, options.fromSequence, toSequence)) continue;
-        const records = await this.recordsOf(segment, detail, place);
-        const picked = records?.filter(wanted) ?? [];
-        if (picked.length > 0) yield picked;
-      }
-    }
+  scan(options: ScanOptions): AsyncGenerator<readonly RecordView[]> {
+    return orderedScan(this.#state, this, options);
   }
 
   async countByTopic(): Promise<ReadonlyMap<string, number>> {
@@ -153,12 +134,11 @@ export class Reader {
     let first = Infinity;
     let last = -1;
     for (const segment of this.#state.segments) {
-      const extent = segment.extents.get(partitionId);
-      const start = extent?.startFrom(offset) ?? Infinity;
-      if (extent === undefined || start >= first) continue;
+      const range = segment.extents.get(partitionId)?.rangeFrom(offset);
+      const start = Math.max(offset, range?.firstOffset ?? Infinity);
+      if (range === undefined || start >= first) continue;
       first = start;
-      const isFresh = start >= extent.firstOffset && start <= extent.lastOffset;
-      last = isFresh ? extent.lastOffset : extent.carriedLast;
+      last = range.lastOffset;
     }
     return first === Infinity ? undefined : { first, last };
   }
@@ -178,8 +158,8 @@ export class Reader {
     const sources: { segment: Segment; detail: SegmentDetail; place: BatchPlace; first: number }[] =
       [];
     for (const segment of [...this.#state.segments]) {
-      const start = segment.extents.get(partitionId)?.startFrom(fromOffset) ?? Infinity;
-      if (start > last) continue;
+      const range = segment.extents.get(partitionId)?.rangeFrom(fromOffset);
+      if (range === undefined || range.firstOffset > last) continue;
       const detail = await this.detailOf(segment);
       if (segment.state === 'free') return undefined;
       for (const place of detail?.batches ?? []) {
@@ -360,14 +340,6 @@ export class Reader {
   }
 }
 
-function wantsAnyTopic(
-  detail: SegmentDetail,
-  wantsTopic: ((topic: string) => boolean) | undefined,
-): boolean {
-  if (wantsTopic === undefined) return true;
-  return detail.sources.some((source) => source !== undefined && wantsTopic(source.topic));
-}
-
 function overlap(
   ranges: readonly LostRange[],
   partitionId: number,
@@ -381,11 +353,6 @@ function overlap(
     count += Math.max(0, end - Math.max(from, range.firstOffset));
   }
   return count;
-}
-
-function holdsFresh(place: BatchPlace, fromSequence: number, toSequence: number): boolean {
-  const end = place.firstSequence + place.freshCount;
-  return place.freshCount > 0 && end > fromSequence && place.firstSequence < toSequence;
 }
 
 /** The lowest offset of the partition in the batch that is not below `offset`; Infinity for none. */

@@ -8,7 +8,7 @@ import {
 } from './batch-header.ts';
 import { type Base, findBase } from './base-segment.ts';
 import { PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
-import { keptBytes } from './kept-bytes.ts';
+import { KeptRanges } from './kept-ranges.ts';
 import { Partitions } from './partitions.ts';
 import {
   type Candidate,
@@ -416,12 +416,11 @@ class Recovery {
   #noteSegment(segment: Segment): void {
     this.#lastSequence = Math.max(this.#lastSequence, segment.lastSequence);
     for (const extent of segment.extents.values()) {
-      const { partitionId, lastOffset, carriedLast } = extent;
+      const { partitionId, highest } = extent;
       if (this.#partitions.get(partitionId) === undefined) {
         this.#partitions.define({ id: partitionId, stream: `$lost-${partitionId}`, index: 0 });
       }
-      this.#raiseTail(partitionId, lastOffset + 1);
-      this.#raiseTail(partitionId, carriedLast + 1);
+      this.#raiseTail(partitionId, highest + 1);
     }
   }
 
@@ -448,7 +447,10 @@ class Recovery {
       const isStream = partition.id >= FIRST_STREAM_PARTITION_ID;
       const head = isStream ? Math.max(lowest, heads.get(partition.id) ?? 0) : lowest;
       partition.headOffset = Math.min(head, partition.tailOffset);
-      partition.bytes = keptBytes(segments, partition, 0, Infinity);
+      const found = segments.flatMap(({ extents }) => [
+        ...(extents.get(partition.id)?.ranges() ?? []),
+      ]);
+      partition.kept = KeptRanges.from(found, partition.headOffset);
     }
   }
 }

@@ -3,12 +3,15 @@ import { CisternError } from '../base/errors.ts';
 import type { Committer } from './commit.ts';
 import type { Reader } from './reader.ts';
 import type { RingState } from './ring-state.ts';
-import type { Segment } from './segment.ts';
+import { RECORD_FLAGS_MASK } from './format.ts';
+import type { BatchPlace, Segment } from './segment.ts';
 import type { Timer } from '../platform/clock.ts';
-import type { Evacuator } from './types.ts';
+import { type Evacuator, FIRST_STREAM_PARTITION_ID, type RecordView } from './types.ts';
 
 /** A checkpoint that cannot be written (a full disk) is tried again after this, not at each commit. */
 const RETRY_MS = 5_000;
+/** A lap that takes in less than this part of the ring has won nothing. */
+const FRUITLESS_SHARE = 1 / 32;
 
 export interface RecyclerOptions {
   readonly state: RingState;
@@ -36,6 +39,10 @@ export class Recycler {
   /** Its survivors are durable elsewhere already: another try must not carry them twice. */
   #carriedFrom: Segment | undefined;
   #retryTimer: Timer | undefined;
+  #fruitlessLaps = 0;
+  /** Segments gone through since the lap began, and what had been appended by then. */
+  #inLap = 0;
+  #payloadBefore = 0;
   #failure: Error | undefined;
 
   constructor(options: RecyclerOptions) {
@@ -99,8 +106,8 @@ export class Recycler {
   async #evacuate(segment: Segment): Promise<void> {
     const { committer, evacuator, state } = this.#options;
     segment.state = 'evacuating';
-    // Plain records are always dropped, so a segment without flags need not even be read.
-    if (segment.flags !== 0 && this.#carriedFrom !== segment) {
+    evacuator.release(heldOffsets(segment), this.#countFruitlessLaps());
+    if (this.#carriedFrom !== segment && this.#mayHaveSurvivors(segment)) {
       await this.#carrySurvivors(segment);
       await committer.flush();
       this.#carriedFrom = segment;
@@ -111,21 +118,79 @@ export class Recycler {
     this.#free(segment);
   }
 
+  /** Laps in a row during which next to nothing new came in: the ring carried, and carried again. */
+  #countFruitlessLaps(): number {
+    const { segments, counters, identity } = this.#options.state;
+    if (++this.#inLap < segments.length) return this.#fruitlessLaps;
+    const ringBytes = identity.slotCount * identity.segmentSizeBytes;
+    const isFruitless = counters.payloadBytes - this.#payloadBefore < FRUITLESS_SHARE * ringBytes;
+    this.#fruitlessLaps = isFruitless ? this.#fruitlessLaps + 1 : 0;
+    this.#inLap = 0;
+    this.#payloadBefore = counters.payloadBytes;
+    return this.#fruitlessLaps;
+  }
+
+  /** Where nothing is flagged and all lies below the heads, the segment need not even be read. */
+  #mayHaveSurvivors(segment: Segment): boolean {
+    const { partitions } = this.#options.state;
+    if (segment.flags !== 0) return true;
+    for (const [id, offset] of heldOffsets(segment)) {
+      if (offset >= (partitions.get(id)?.headOffset ?? 0)) return true;
+    }
+    return false;
+  }
+
+  // Copies first: they are older than what is fresh, and so come to lie in order again.
   async #carrySurvivors(segment: Segment): Promise<void> {
-    const { appender, committer, evacuator, reader, maxPendingBytes } = this.#options;
+    const { appender, committer, reader, maxPendingBytes } = this.#options;
     const detail = await reader.detailOf(segment);
     if (detail === undefined) return;
-    for (const place of detail.batches) {
-      if (place.position >= segment.copiedFrom || (place.flags & 0x0f) === 0) continue;
-      const records = (await reader.recordsOf(segment, detail, place)) ?? [];
-      for (const record of records) {
-        if (record.flags === 0 || evacuator.decide(record) === 'drop') continue;
-        appender.carry(record);
-        committer.appended(true);
+    const places = detail.batches.filter(({ position }) => position < segment.copiedFrom);
+    for (const carried of [true, false]) {
+      for (const place of places) {
+        if (!this.#mayHold(place, carried)) continue;
+        const records = (await reader.recordsOf(segment, detail, place)) ?? [];
+        for (const record of records) {
+          if (record.carried !== carried || !this.#survives(record, segment)) continue;
+          appender.carry(record);
+          committer.appended(true);
+        }
+        // Carried bytes wait for the device like new ones do, but must not crowd them out.
+        if (appender.pendingBytes > maxPendingBytes) await committer.flush();
       }
-      // Carried bytes wait for the device like new ones do, but must not crowd them out.
-      if (appender.pendingBytes > maxPendingBytes) await committer.flush();
     }
+  }
+
+  #mayHold(place: BatchPlace, carried: boolean): boolean {
+    const { partitions } = this.#options.state;
+    const isKept = (id: number, lastOffset: number): boolean =>
+      id >= FIRST_STREAM_PARTITION_ID && lastOffset >= (partitions.get(id)?.headOffset ?? 0);
+    const isFlagged = (place.flags & RECORD_FLAGS_MASK) !== 0;
+    if (carried) {
+      return place.carried.some((run) => isFlagged || isKept(run.partitionId, run.lastOffset));
+    }
+    return place.runs.some(
+      (run) => isFlagged || isKept(run.partitionId, run.firstOffset + run.count - 1),
+    );
+  }
+
+  #survives(record: RecordView, segment: Segment): boolean {
+    const { evacuator, state } = this.#options;
+    const partition = state.partitions.need(record.partitionId);
+    const isStreams = partition.id >= FIRST_STREAM_PARTITION_ID;
+    if (isStreams && record.offset >= partition.headOffset) {
+      if (evacuator.keeps(record)) return !this.#hasCopy(record, segment);
+      state.trim(partition, record.offset + 1);
+    }
+    if (record.flags === 0 && isStreams) return false;
+    return evacuator.decide(record) === 'carry';
+  }
+
+  /** A start can find what was carried before its old place was freed: one copy is enough. */
+  #hasCopy({ partitionId, offset }: RecordView, { epoch }: Segment): boolean {
+    return this.#options.state.segments.some(
+      (segment) => segment.epoch > epoch && segment.extents.get(partitionId)?.surelyHolds(offset),
+    );
   }
 
   #free(segment: Segment): void {
@@ -134,4 +199,13 @@ export class Recycler {
     state.slots.free(segment.slot);
     onFree();
   }
+}
+
+/** The highest offset of each stream's partition. */
+function heldOffsets({ extents }: Segment): Map<number, number> {
+  const held = new Map<number, number>();
+  for (const { partitionId, highest } of extents.values()) {
+    if (partitionId >= FIRST_STREAM_PARTITION_ID) held.set(partitionId, highest);
+  }
+  return held;
 }

@@ -2,7 +2,6 @@ import type { Clock } from '../platform/clock.ts';
 import type { Compressor, Crc32 } from '../platform/compression.ts';
 import type { Logger } from '../platform/logger.ts';
 import { segmentSeed } from './format.ts';
-import { keptBytes } from './kept-bytes.ts';
 import type { Partition, Partitions } from './partitions.ts';
 import type { Segment } from './segment.ts';
 import type { SegmentCache } from './segment-cache.ts';
@@ -112,27 +111,39 @@ export class RingState {
   }
 
   /**
-   * Forgets a live segment; its slot is the caller's. Heads move past what it held. In a stream's
-   * partition single records that were carried stay below the head: `readAt` and `scan` find them. In
-   * the compacted partitions the head is the lowest offset that is left.
+   * Raises the head of a partition, at most to what is durable: what lies below may be let go. Copies of
+   * single records below it are found by `readAt` and `scan` alone.
+   */
+  trim(partition: Partition, offset: number): void {
+    const head = Math.min(offset, partition.durableOffset);
+    if (head <= partition.headOffset) return;
+    partition.headOffset = head;
+    partition.kept.trim(head);
+  }
+
+  /**
+   * Forgets a live segment whose survivors are elsewhere; its slot is the caller's. In the compacted
+   * partitions the head is the lowest offset that is left.
    */
   letGo(segment: Segment): void {
     const at = this.segments.indexOf(segment);
     if (at >= 0) this.segments.splice(at, 1);
     segment.state = 'free';
-    for (const [id, extent] of segment.extents) {
+    for (const id of segment.extents.keys()) {
       const partition = this.partitions.get(id);
-      if (partition === undefined) continue;
-      const end = id < FIRST_STREAM_PARTITION_ID ? this.#lowestOffset(id) : extent.highest + 1;
-      const head = Math.max(partition.headOffset, end);
-      partition.headOffset = Math.min(head, partition.durableOffset);
-      this.countBytes(partition);
+      const isCompacted = id < FIRST_STREAM_PARTITION_ID;
+      if (partition !== undefined && isCompacted) this.trim(partition, this.#lowestOffset(id));
     }
   }
 
-  /** Counts anew what is kept of a partition, where more has changed than fresh records added. */
-  countBytes(partition: Partition): void {
-    partition.bytes = keptBytes(this.segments, partition, 0, Infinity);
+  /** Forgets a live segment with all that is in it, and with all before it in the same partitions. */
+  sacrifice(segment: Segment): void {
+    for (const [id, extent] of segment.extents) {
+      const partition = this.partitions.get(id);
+      const isStream = id >= FIRST_STREAM_PARTITION_ID;
+      if (partition !== undefined && isStream) this.trim(partition, extent.highest + 1);
+    }
+    this.letGo(segment);
   }
 
   #lowestOffset(partitionId: number): number {

@@ -4,7 +4,7 @@ import { CisternError } from '../base/errors.ts';
 import type { Appender } from './appender.ts';
 import type { Committer } from './commit.ts';
 import { gatheringGovernor } from './governor.ts';
-import { keptBytes } from './kept-bytes.ts';
+import { sequenceToKeep } from './kept-ranges.ts';
 import { openParts, type OpenedRing } from './open.ts';
 import { Reader } from './reader.ts';
 import { Recycler } from './recycler.ts';
@@ -206,7 +206,7 @@ class OpenRing implements Ring {
 
   bytesBetween(partitionId: number, from: number, to: number): number {
     const partition = this.#state.partitions.get(partitionId);
-    return partition === undefined ? 0 : keptBytes(this.#state.segments, partition, from, to);
+    return partition?.kept.bytesBetween(from, to) ?? 0;
   }
 
   countByTopic(): Promise<ReadonlyMap<string, number>> {
@@ -220,6 +220,31 @@ class OpenRing implements Ring {
       for (const extent of segment.extents.values()) bytes += extent.freshBytes;
     }
     return bytes;
+  }
+
+  trim(partitionId: number, offset: number): void {
+    this.#state.trim(this.#state.partitions.need(partitionId), offset);
+  }
+
+  trimToBytes(
+    partitionIds: readonly number[],
+    maxBytes: number,
+    keepFrom: (partitionId: number) => number = () => Infinity,
+  ): void {
+    const all = partitionIds.map((id) => this.#state.partitions.need(id));
+    const sequence = sequenceToKeep(
+      all.flatMap(({ kept }) => kept.ranges),
+      maxBytes,
+    );
+    if (sequence === 0) return;
+    for (const partition of all) {
+      const offset = Math.min(partition.kept.offsetOf(sequence), keepFrom(partition.id));
+      this.#state.trim(partition, offset);
+    }
+  }
+
+  weightFrom(partitionId: number, from: number): number {
+    return this.#state.partitions.need(partitionId).kept.weightFrom(from);
   }
 
   statistics(): RingStatistics {

@@ -1,5 +1,6 @@
 import type { BatchHeader, CarriedRun, FreshRun } from './batch-header.ts';
 import type { SourceNames } from './batch-reader.ts';
+import { Extent } from './extent.ts';
 
 /** Where a batch lies and what it holds, as far as readers need it to skip it. */
 export interface BatchPlace {
@@ -11,61 +12,6 @@ export interface BatchPlace {
   readonly flags: number;
   readonly runs: readonly FreshRun[];
   readonly carried: readonly CarriedRun[];
-}
-
-/** What one segment holds of one partition. */
-export class Extent {
-  readonly partitionId: number;
-  firstOffset = 0;
-  /** The last fresh offset; below `firstOffset` where there is none. */
-  lastOffset = -1;
-  count = 0;
-  carriedFirst = 0;
-  carriedLast = -1;
-  carriedCount = 0;
-  /** Attributes and payload of the fresh records. */
-  freshBytes = 0;
-  /** The same of the carried ones. */
-  carriedBytes = 0;
-
-  constructor(partitionId: number) {
-    this.partitionId = partitionId;
-  }
-
-  get bytes(): number {
-    return this.freshBytes + this.carriedBytes;
-  }
-
-  addFresh(first: number, count: number): void {
-    if (count === 0) return;
-    if (this.count === 0) this.firstOffset = first;
-    this.lastOffset = Math.max(this.lastOffset, first + count - 1);
-    this.count += count;
-  }
-
-  addCarried(first: number, last: number, count: number): void {
-    if (count === 0) return;
-    this.carriedFirst = this.carriedCount === 0 ? first : Math.min(this.carriedFirst, first);
-    this.carriedLast = Math.max(this.carriedLast, last);
-    this.carriedCount += count;
-  }
-
-  /** The smallest offset held that is not below `offset`, as far as the extent can tell. */
-  startFrom(offset: number): number {
-    const fresh = this.lastOffset >= offset ? Math.max(this.firstOffset, offset) : Infinity;
-    const carried = this.carriedLast >= offset ? Math.max(this.carriedFirst, offset) : Infinity;
-    return Math.min(fresh, carried);
-  }
-
-  /** -1 where nothing is held. */
-  get highest(): number {
-    return Math.max(this.lastOffset, this.carriedLast);
-  }
-
-  get lowest(): number {
-    const fresh = this.count > 0 ? this.firstOffset : Infinity;
-    return this.carriedCount > 0 ? Math.min(fresh, this.carriedFirst) : fresh;
-  }
 }
 
 /** What is loaded on demand: bounded by the cache for sealed segments, always there for the active. */
@@ -86,7 +32,6 @@ export class Segment {
   lastSequence = 0;
   /** Union of the record flags. */
   flags = 0;
-  hasCarried = false;
   /** Header CRC of the last batch. */
   lastCrc = 0;
   /** Batches from here on lie in the segment after it too; they need not be evacuated. */
@@ -115,12 +60,20 @@ export class Segment {
 
   /** Takes note of a batch that is on flash. */
   addBatch(place: BatchPlace, headerCrc: number): void {
-    for (const run of place.runs) {
-      this.extentOf(run.partitionId).addFresh(run.firstOffset, run.count);
+    for (const { partitionId, firstOffset, count, bytes } of place.runs) {
+      this.extentOf(partitionId).addFresh({
+        firstOffset,
+        lastOffset: firstOffset + count - 1,
+        firstSequence: place.firstSequence,
+        lastSequence: place.firstSequence + place.freshCount - 1,
+        count,
+        bytes,
+        isWhole: true,
+      });
     }
-    for (const run of place.carried) {
-      this.extentOf(run.partitionId).addCarried(run.firstOffset, run.lastOffset, run.count);
-      this.hasCarried = true;
+    for (const { partitionId, ...run } of place.carried) {
+      const isWhole = run.lastOffset - run.firstOffset + 1 === run.count;
+      this.extentOf(partitionId).addCarried({ ...run, isWhole });
     }
     if (place.freshCount > 0) {
       if (this.firstSequence === 0) this.firstSequence = place.firstSequence;
@@ -143,7 +96,12 @@ export function wholeRuns(batch: {
   );
   return [
     ...batch.runs,
-    ...whole.map(({ partitionId, firstOffset, count }) => ({ partitionId, firstOffset, count })),
+    ...whole.map(({ partitionId, firstOffset, count, bytes }) => ({
+      partitionId,
+      firstOffset,
+      count,
+      bytes,
+    })),
   ];
 }
 

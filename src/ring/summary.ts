@@ -2,6 +2,15 @@ import type { Crc32 } from '../platform/compression.ts';
 import { ByteReader, ByteWriter, viewOf } from './bytes.ts';
 import { PAGE_BYTES, SUMMARY_MAGIC, toPages } from './format.ts';
 import type { SourceNames } from './batch-reader.ts';
+import {
+  type CarriedRun,
+  decodeCarriedRun,
+  decodeFreshRun,
+  encodeCarriedRun,
+  encodeFreshRun,
+  type FreshRun,
+} from './batch-header.ts';
+import type { ExtentRange } from './extent.ts';
 import { type BatchPlace, Segment, type SegmentDetail } from './segment.ts';
 
 /** magic, CRC, length of the content. */
@@ -75,40 +84,40 @@ export function decodeSummary(
 
 function encodeExtents(writer: ByteWriter, segment: Segment): void {
   writer.varint(segment.extents.size);
-  for (const extent of segment.extents.values()) {
-    writer.varint(extent.partitionId);
-    writer.varint(extent.count);
-    if (extent.count > 0) {
-      writer.varint(extent.freshBytes);
-      writer.varint(extent.firstOffset);
-      writer.varint(extent.lastOffset - extent.firstOffset);
-    }
-    writer.varint(extent.carriedCount);
-    if (extent.carriedCount > 0) {
-      writer.varint(extent.carriedBytes);
-      writer.varint(extent.carriedFirst);
-      writer.varint(extent.carriedLast - extent.carriedFirst);
-    }
+  for (const { partitionId, fresh, carried } of segment.extents.values()) {
+    writer.varint(partitionId);
+    writer.varint(fresh === undefined ? 0 : 1);
+    if (fresh !== undefined) encodeRange(writer, fresh);
+    writer.varint(carried.length);
+    for (const range of carried) encodeRange(writer, range);
   }
+}
+
+function encodeRange(writer: ByteWriter, range: ExtentRange): void {
+  writer.varint(range.firstOffset);
+  writer.varint(range.lastOffset - range.firstOffset);
+  writer.varint(range.firstSequence);
+  writer.varint(range.lastSequence - range.firstSequence);
+  writer.varint(range.count);
+  writer.varint(range.bytes);
+  writer.varint(range.isWhole ? 1 : 0);
 }
 
 function decodeExtents(reader: ByteReader, segment: Segment): void {
   for (let n = reader.varint(); n > 0; n--) {
     const extent = segment.extentOf(reader.varint());
-    extent.count = reader.varint();
-    if (extent.count > 0) {
-      extent.freshBytes = reader.varint();
-      extent.firstOffset = reader.varint();
-      extent.lastOffset = extent.firstOffset + reader.varint();
-    }
-    extent.carriedCount = reader.varint();
-    if (extent.carriedCount > 0) {
-      extent.carriedBytes = reader.varint();
-      extent.carriedFirst = reader.varint();
-      extent.carriedLast = extent.carriedFirst + reader.varint();
-      segment.hasCarried = true;
-    }
+    if (reader.varint() > 0) extent.addFresh(decodeRange(reader));
+    for (let range = reader.varint(); range > 0; range--) extent.addCarried(decodeRange(reader));
   }
+}
+
+function decodeRange(reader: ByteReader): ExtentRange {
+  const firstOffset = reader.varint();
+  const lastOffset = firstOffset + reader.varint();
+  const firstSequence = reader.varint();
+  const lastSequence = firstSequence + reader.varint();
+  const [count, bytes, isWhole] = [reader.varint(), reader.varint(), reader.varint() === 1];
+  return { firstOffset, lastOffset, firstSequence, lastSequence, count, bytes, isWhole };
 }
 
 function encodeBatches(
@@ -126,18 +135,9 @@ function encodeBatches(
     writer.varint(batch.freshCount);
     writer.varint(batch.flags);
     writer.varint(batch.runs.length);
-    for (const run of batch.runs) {
-      writer.varint(run.partitionId);
-      writer.varint(run.firstOffset);
-      writer.varint(run.count);
-    }
+    for (const run of batch.runs) encodeFreshRun(writer, run);
     writer.varint(batch.carried.length);
-    for (const run of batch.carried) {
-      writer.varint(run.partitionId);
-      writer.varint(run.firstOffset);
-      writer.varint(run.lastOffset - run.firstOffset);
-      writer.varint(run.count);
-    }
+    for (const run of batch.carried) encodeCarriedRun(writer, run);
     end = batch.position + batch.lengthBytes;
   }
 }
@@ -151,18 +151,10 @@ function decodeBatches(reader: ByteReader, startOffset: number): BatchPlace[] {
     const firstSequence = reader.varint();
     const freshCount = reader.varint();
     const flags = reader.varint();
-    const runs = [];
-    for (let run = reader.varint(); run > 0; run--) {
-      const partitionId = reader.varint();
-      runs.push({ partitionId, firstOffset: reader.varint(), count: reader.varint() });
-    }
-    const carried = [];
-    for (let run = reader.varint(); run > 0; run--) {
-      const partitionId = reader.varint();
-      const firstOffset = reader.varint();
-      const lastOffset = firstOffset + reader.varint();
-      carried.push({ partitionId, firstOffset, lastOffset, count: reader.varint() });
-    }
+    const runs: FreshRun[] = [];
+    for (let run = reader.varint(); run > 0; run--) runs.push(decodeFreshRun(reader));
+    const carried: CarriedRun[] = [];
+    for (let run = reader.varint(); run > 0; run--) carried.push(decodeCarriedRun(reader));
     batches.push({ position, lengthBytes, firstSequence, freshCount, flags, runs, carried });
     end = position + lengthBytes;
   }

@@ -127,7 +127,7 @@ export interface ReadResult {
 }
 
 export interface ScanOptions {
-  /** Only records with sequence >= this. Carried records keep their own sequence and are found by it. */
+  /** Only records with sequence >= this. */
   readonly fromSequence: Sequence;
   /** Only records with sequence < this. Default: everything durable when the scan began. */
   readonly toSequence?: Sequence;
@@ -135,12 +135,6 @@ export interface ScanOptions {
   readonly anyFlag?: number;
   /** Only segments that hold a topic this accepts; records of other topics may still be returned. */
   readonly wantsTopic?: (topic: string) => boolean;
-  /**
-   * For who reads on from one place again and again: of carried copies only those that continue the
-   * order (the last batch before a start) are looked for, so that nothing before `fromSequence` is
-   * read. Those that turn up beside others are returned all the same.
-   */
-  readonly inOrder?: boolean;
 }
 
 export interface RecoveryReport {
@@ -178,6 +172,9 @@ export interface RingStatistics {
   readonly failure: Error | undefined;
 }
 
+/** What a record takes in a quota beside its attributes and payload: about what its encoding adds. */
+export const RECORD_OVERHEAD_BYTES = 8;
+
 /** Told once that everything appended before it asked is durable. */
 export interface DurabilityWaiter {
   /** One of many who send a little each: a commit may wait a few milliseconds for others like it. */
@@ -188,7 +185,20 @@ export interface DurabilityWaiter {
 /** What the ring asks of whoever knows which records still matter. Given to `start`. */
 export interface Evacuator {
   /**
-   * Called for each record of a segment that is about to be recycled and whose CRC was good.
+   * Called before a segment is gone through: the time to let go, with `trim` and `trimToBytes`, of what
+   * policy lets go. `held` has the highest offset that the segment holds of each stream's partition.
+   * What then lies at or above its partition's head is carried. `fruitlessLaps` counts how often the
+   * ring has gone round without a slot won: more must go then, or it carries for ever.
+   */
+  release(held: ReadonlyMap<number, Offset>, fruitlessLaps: number): void;
+  /**
+   * Asked of a stream's record at or above its head, in order: false lets it go, and all before it in
+   * its partition.
+   */
+  keeps(record: RecordView): boolean;
+  /**
+   * Called for each other record of a segment that is about to be recycled and whose CRC was good:
+   * of the partitions `$…`, and of streams below the head.
    * `carry` keeps it with its offset and sequence; `drop` lets it go. It may append records of its
    * own (a retained value moving to `$retained`). Synchronous.
    */
@@ -277,7 +287,7 @@ export interface Ring {
   readAt(partitionId: number, offset: Offset): Promise<RecordView | undefined>;
   /** Calls `fn` once when `durableOffset` of the partition is beyond `offset` (at once if it is). Returns a cancel. */
   whenReadable(partitionId: number, offset: Offset, fn: () => void): () => void;
-  /** In order of sequence among records that were never carried; carried copies come where they lie. */
+  /** In order of sequence, each record once, carried ones too. */
   scan(options: ScanOptions): AsyncIterable<readonly RecordView[]>;
   /**
    * Attributes and payload of the records in [from, to): exact for whole segments, in proportion
@@ -288,6 +298,21 @@ export interface Ring {
   countByTopic(): Promise<ReadonlyMap<string, number>>;
   /** Bytes of the segments that hold records with this sequence or a higher one: at least what they take. */
   bytesSince(sequence: Sequence): number;
+
+  /** Lets go of what the partition holds below `offset`, as far as it is durable. */
+  trim(partitionId: number, offset: Offset): void;
+  /**
+   * Lets the oldest records of these partitions go, in order of sequence over all of them, until what
+   * is left takes at most `maxBytes` of attributes, payload and {@link RECORD_OVERHEAD_BYTES} each: in
+   * proportion within a segment, so rather less. `keepFrom` is a partition's offset that must stay.
+   */
+  trimToBytes(
+    partitionIds: readonly number[],
+    maxBytes: number,
+    keepFrom?: (partitionId: number) => Offset,
+  ): void;
+  /** As `trimToBytes` counts, the bytes of records in [from, durableOffset). */
+  weightFrom(partitionId: number, from: Offset): number;
 
   statistics(): RingStatistics;
   /** Commits, waits for the device, closes the files. Nothing may be appended afterwards. */

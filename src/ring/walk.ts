@@ -110,10 +110,6 @@ export function describe(
     try {
       const body = unpackBody(stored, header, compressor, false);
       for (const record of decodeRecords(body, header, detail.sources)) {
-        const extent = segment.extentOf(record.partitionId);
-        const byteCount = record.attributes.length + record.payload.length;
-        if (record.carried) extent.carriedBytes += byteCount;
-        else extent.freshBytes += byteCount;
         noteSource(detail.sources, record);
       }
       segment.addBatch(placeOf(header, batchLength(header)), header.headerCrc);

@@ -2,11 +2,21 @@ import { assert } from '../base/assert.ts';
 import { topicMatchesFilter } from '../codec/topic.ts';
 import type { StreamConfig } from '../config/types.ts';
 import type { Ring } from '../ring/types.ts';
+import { currentGeneration } from './generations.ts';
+import type { StreamCursors } from './stream-cursors.ts';
+import { StreamGate } from './stream-gate.ts';
+
+type StreamRing = Pick<Ring, 'ensurePartition' | 'partitions' | 'partition' | 'weightFrom'>;
 
 /** A stream with the ring's ids of its partitions, in order of index. */
 export interface OpenStream {
   readonly config: StreamConfig;
+  /** Where messages go. */
   readonly partitionIds: readonly number[];
+  /** Those, and what is left of earlier generations. */
+  readonly allPartitionIds: readonly number[];
+  /** Where the stream is to lose nothing that its readers have not passed. */
+  readonly gate: StreamGate | undefined;
 }
 
 /**
@@ -17,14 +27,8 @@ export class StreamTable {
   readonly #streams: readonly OpenStream[];
 
   /** Finds or makes every partition in the ring. */
-  constructor(configs: readonly StreamConfig[], ring: Pick<Ring, 'ensurePartition'>) {
-    this.#streams = configs.map((config) => ({
-      config,
-      partitionIds: Array.from(
-        { length: config.partitions },
-        (_, index) => ring.ensurePartition(config.name, index).id,
-      ),
-    }));
+  constructor(configs: readonly StreamConfig[], ring: StreamRing, cursors: StreamCursors) {
+    this.#streams = configs.map((config) => openStream(config, ring, cursors));
   }
 
   get streams(): readonly OpenStream[] {
@@ -40,6 +44,29 @@ export class StreamTable {
         !config.exclude.some((filter) => topicMatchesFilter(topic, filter)),
     );
   }
+}
+
+function openStream(config: StreamConfig, ring: StreamRing, cursors: StreamCursors): OpenStream {
+  const { name, partitions, quotaBytes, whenFull } = config;
+  const known = ring.partitions().filter(({ stream }) => stream === name);
+  const indices = currentGeneration(
+    known.map(({ index }) => index),
+    partitions,
+  );
+  const partitionIds = indices.map((index) => ring.ensurePartition(name, index).id);
+  const allPartitionIds = [...new Set([...known.map(({ id }) => id), ...partitionIds])];
+  const gate =
+    whenFull === 'drop_oldest' || quotaBytes === undefined
+      ? undefined
+      : new StreamGate({
+          stream: name,
+          ring,
+          cursors,
+          partitionIds: allPartitionIds,
+          quotaBytes,
+          whenFull,
+        });
+  return { config, partitionIds, allPartitionIds, gate };
 }
 
 /** The partition of `stream` for a key: the same key always meets the same partition. */

@@ -128,6 +128,7 @@ export class Forwarder {
     this.#cursors = partitions.map((partition) => {
       const cursor = new PartitionCursor(partition, this.#startOf(partition.partitionId));
       this.#byPartition.set(partition.partitionId, cursor);
+      this.#options.reader.attach(partition.partitionId, () => cursor.position);
       return cursor;
     });
     this.#laps.start();
@@ -335,6 +336,7 @@ export class Forwarder {
   }
 
   #moved(cursor: PartitionCursor, records: number): void {
+    this.#options.reader.moved(cursor.partition.partitionId);
     this.#unsaved.add(cursor);
     this.#unsavedRecords += records;
     if (this.#unsavedRecords >= SAVE_AFTER_RECORDS || this.#canSaveAlong(cursor)) this.#save();
@@ -451,12 +453,24 @@ export class Forwarder {
     for (let i = 0; i < this.#cursors.length; i += 1) {
       const cursor = this.#cursors[(this.#turn + i) % this.#cursors.length] as PartitionCursor;
       const { partitionId } = cursor.partition;
-      if (this.#options.reader.bounds(partitionId).durableOffset > cursor.readOffset) {
+      const hasMore = this.#options.reader.bounds(partitionId).durableOffset > cursor.readOffset;
+      if (hasMore && this.#waitsForOlder(cursor)) continue;
+      if (hasMore) {
         void this.#read(cursor);
         return;
       }
       this.#wakeFor(cursor);
     }
+  }
+
+  /** An earlier generation of its stream is not through: a key's older records may lie there. */
+  #waitsForOlder({ partition: { stream, generation } }: PartitionCursor): boolean {
+    return this.#cursors.some(
+      (other) =>
+        other.partition.stream === stream &&
+        other.partition.generation < generation &&
+        this.#backlogOf(other) > 0,
+    );
   }
 
   #wakeFor(cursor: PartitionCursor): void {

@@ -2,6 +2,7 @@ import type { Clock } from '../../src/platform/clock.ts';
 import {
   type DurabilityWaiter,
   type Evacuator,
+  type PartitionInfo,
   type RecordSource,
   type RecordView,
   RecordFlag,
@@ -30,6 +31,7 @@ export class Owner implements Evacuator {
   readonly #ledger: Ledger;
   readonly #store: SimCheckpoint;
   readonly #clock: Clock;
+  readonly #quotas: ReadonlyMap<string, number>;
   /** The last value of each key that was appended, durable or not. */
   readonly #controls = new Map<string, Entry>();
   /** The last value of each key up to the sequence of the next checkpoint. */
@@ -44,9 +46,12 @@ export class Owner implements Evacuator {
       readonly ledger: Ledger;
       readonly store: SimCheckpoint;
       readonly clock: Clock;
+      /** Bytes by stream. */
+      readonly quotas?: ReadonlyMap<string, number>;
     },
     state: OwnerState,
   ) {
+    this.#quotas = parts.quotas ?? new Map();
     this.#ring = parts.ring;
     this.#ledger = parts.ledger;
     this.#store = parts.store;
@@ -112,6 +117,25 @@ export class Owner implements Evacuator {
       await new Promise<void>((resolve) => this.#ring.onAccepting(resolve));
     }
     return append();
+  }
+
+  /** Streams with a quota keep that much; of the others rotation takes what it meets. */
+  release(held: ReadonlyMap<number, number>): void {
+    for (const [id, offset] of held) {
+      const { stream } = this.#ring.partition(id) as PartitionInfo;
+      if (!this.#quotas.has(stream)) this.#ring.trim(id, offset + 1);
+    }
+    for (const [stream, quota] of this.#quotas) {
+      const own = this.#ring.partitions().filter((info) => info.stream === stream);
+      this.#ring.trimToBytes(
+        own.map(({ id }) => id),
+        quota,
+      );
+    }
+  }
+
+  keeps(): boolean {
+    return true;
   }
 
   decide(record: RecordView): 'carry' | 'drop' {

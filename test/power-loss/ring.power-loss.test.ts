@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { CUT_MODES, type CutMode } from '../support/sim-disk-image.ts';
-import { SimRandom } from '../support/sim-random.ts';
+import { oneMode, sample } from './sampling.ts';
 import { checkCut, checkGoesOn, freshLife, naming, nextLife, recover } from './scenario.ts';
 import { recoverOwner } from './owner.ts';
 import { verifyRecords, verifySame, verifyState } from './verify.ts';
@@ -151,19 +151,8 @@ function modesFor(moment: Moment): readonly CutMode[] {
   return moment.ledger.tried === 0 ? ['all', 'none', 'garbage'] : CUT_MODES;
 }
 
-function oneMode(index: number): CutMode {
-  return CUT_MODES[index % CUT_MODES.length] as CutMode;
-}
-
 function threeModes(index: number): readonly CutMode[] {
   return [oneMode(index), oneMode(index + 3), oneMode(index + 6)];
-}
-
-function sample<T>(items: readonly T[], count: number, seed: number): readonly T[] {
-  const random = new SimRandom(seed);
-  const left = items.slice();
-  while (left.length > count) left.splice(random.below(left.length), 1);
-  return left;
 }
 
 function withoutCheckpoint(moment: Moment): Moment {

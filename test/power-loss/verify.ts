@@ -57,6 +57,11 @@ export function missingEntries(
 }
 
 export function verifyOrder(found: Observation): void {
+  let scanned = 0;
+  for (const record of found.scanned) {
+    if (record.sequence <= scanned) fail(`${place(record)} is scanned out of order, or twice`);
+    scanned = record.sequence;
+  }
   for (const info of found.partitions) {
     if (info.headOffset > info.durableOffset || info.durableOffset > info.tailOffset) {
       fail(`${name(info)}: ${info.headOffset} <= ${info.durableOffset} <= ${info.tailOffset}?`);

@@ -30,6 +30,8 @@ export interface Moment {
   readonly ledger: LedgerView;
   /** `headOffset` of each partition: what lies below was let go by rotation. */
   readonly heads: ReadonlyMap<number, number>;
+  /** Bytes by stream. */
+  readonly quotas: ReadonlyMap<string, number>;
 }
 
 export interface WorldOptions {
@@ -44,6 +46,8 @@ export interface WorldOptions {
   readonly bootId?: string;
   readonly seed?: number;
   readonly compress?: boolean;
+  /** Bytes by stream; the others keep what rotation leaves them. */
+  readonly quotas?: ReadonlyMap<string, number>;
 }
 
 /** One life of the ring: from power on to power off, on its own disk, clock and checkpoint store. */
@@ -60,6 +64,7 @@ export class World {
   #ring: Ring | undefined;
   #owner: Owner | undefined;
   #heads: ReadonlyMap<number, number>;
+  readonly #quotas: ReadonlyMap<string, number>;
   readonly #options: WorldOptions;
 
   constructor(options: WorldOptions = {}) {
@@ -75,6 +80,7 @@ export class World {
     this.#ledger = options.ledger ?? new Ledger();
     this.#before = options.before;
     this.#heads = options.heads ?? new Map();
+    this.#quotas = options.quotas ?? new Map();
   }
 
   get ledger(): Ledger {
@@ -114,6 +120,7 @@ export class World {
       checkpoint: this.checkpoint.moment(),
       ledger: this.#before ?? this.#ledger.view(),
       heads: this.#currentHeads(),
+      quotas: this.#quotas,
     };
   }
 
@@ -157,7 +164,8 @@ export class World {
     if (this.#options.ledger === undefined) this.#ledger = observedLedger(observation, state);
     this.#before = undefined;
     const { ring, clock } = this;
-    const parts = { ring, clock, ledger: this.#ledger, store: this.checkpoint };
+    const quotas = this.#quotas;
+    const parts = { ring, clock, ledger: this.#ledger, store: this.checkpoint, quotas };
     this.#owner = new Owner(parts, state);
     this.ring.start(this.#owner);
     return state;
@@ -193,6 +201,7 @@ export function worldAfterCut(moment: Moment, mode: CutMode, seed: number): Worl
     disk: moment.disk.cut(mode, seed),
     ...(checkpoint === undefined ? {} : { checkpoint }),
     heads: moment.heads,
+    quotas: moment.quotas,
   });
 }
 
@@ -203,6 +212,7 @@ export function worldAfterKill(moment: Moment): World {
     disk: moment.disk.copy(),
     before: moment.ledger,
     heads: moment.heads,
+    quotas: moment.quotas,
     ...(checkpoint === undefined ? {} : { checkpoint }),
   });
 }

@@ -357,8 +357,24 @@ describe('what belongs together', () => {
       'Write the user name that the password belongs to.',
     ],
     [
+      '[storage]\nsize = "64MiB"\n[[stream]]\nname = "a"\ntopics = ["a"]\nquota = "40MiB"\n' +
+        '[[stream]]\nname = "b"\ntopics = ["b"]\nquota = "2MiB"',
+      '10: error: stream[1].quota: all quotas together are 40 MiB + 2 MiB = 42 MiB, and the ring has 41.6 MiB for quotas: 80 % of (16 - 3) segments of 4 MiB',
+      'Lower the quotas, or let storage.size be larger.',
+    ],
+    [
+      '[[stream]]\nname = "a"\ntopics = ["a"]\nwhen_full = "reject"\n[[uplink]]\nname = "u"\nmqtt.url = "mqtt://h"',
+      '4: error: stream[0].when_full: "reject" needs a quota: without one nothing says when stream "a" is full',
+      'Add quota, or write "drop_oldest".',
+    ],
+    [
+      '[[stream]]\nname = "a"\ntopics = ["a"]\nquota = "1MiB"\nwhen_full = "block"',
+      '5: error: stream[0].when_full: nothing reads stream "a", so "block" would never let anything in again',
+      'Add the stream to an uplink, or write "drop_oldest".',
+    ],
+    [
       '[storage]\nsize = "64MiB"\n[[stream]]\nname = "a"\ntopics = ["a"]\nquota = "60MiB"',
-      '6: error: stream[0].quota: all quotas together are 60 MiB, and the ring has 41.6 MiB for them',
+      '6: error: stream[0].quota: the quota is 60 MiB, and the ring has 41.6 MiB for quotas: 80 % of (16 - 3) segments of 4 MiB',
       'Lower the quotas, or let storage.size be larger.',
     ],
     [

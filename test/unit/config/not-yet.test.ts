@@ -9,8 +9,6 @@ describe('what would break what the user counts on is refused', () => {
   test.each([
     ['[storage]\non_failure = "memory"', '2: error: storage.on_failure: "memory" is'],
     [listener('protocol = "mqtt-sn"'), '3: error: listener[0].protocol: "mqtt-sn" is'],
-    [stream('when_full = "reject"'), '4: error: stream[0].when_full: "reject" is'],
-    [stream('ack = "memory"'), '4: error: stream[0].ack: "memory" is'],
     [uplink('drain = "live_first"'), '4: error: uplink[0].drain: "live_first" is'],
     [uplink('rate_limit = "500msg/s"'), '4: error: uplink[0].rate_limit: is'],
     [uplink('bandwidth = "64KiB/s"'), '4: error: uplink[0].bandwidth: is'],
@@ -45,8 +43,6 @@ describe('what would break what the user counts on is refused', () => {
 describe('a remedy offers nothing that the next check refuses', () => {
   test.each([
     [listener('protocol = "mqtt-ns"'), 'Write one of "mqtt", "ws".'],
-    [stream('when_full = "rejects"'), 'Write "drop_oldest".'],
-    [stream('ack = "memry"'), 'Write "flash".'],
     [uplink('drain = "live"'), 'Write "ordered".'],
     ['[[uplink]]\nname = "u"\nmqtt = { url = "mqts://h" }', 'Write mqtt://host:port.'],
   ])('%j', async (source, remedy) => {
@@ -59,8 +55,6 @@ describe('what is harmless is accepted, and said', () => {
   test.each([
     ['[storage]\nwear.budget = "4GiB/day"', 'storage.wear.budget'],
     ['[storage]\nallow_cow = true', 'storage.allow_cow'],
-    [stream('quota = "1MiB"'), 'stream[0].quota'],
-    [stream('max_age = "7d"'), 'stream[0].max_age'],
     [uplink('priority = ["default"]'), 'uplink[0].priority'],
     [uplink('dead_letter.quota = "1MiB"'), 'uplink[0].dead_letter.quota'],
   ])('%j', async (source, key) => {

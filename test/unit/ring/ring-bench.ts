@@ -1,6 +1,12 @@
 import { nodeCompressor, nodeCrc32 } from '../../../src/platform/node/compression.ts';
 import { openRing } from '../../../src/ring/ring.ts';
-import type { RecordSource, RecordView, Ring, RingOptions } from '../../../src/ring/types.ts';
+import type {
+  Evacuator,
+  RecordSource,
+  RecordView,
+  Ring,
+  RingOptions,
+} from '../../../src/ring/types.ts';
 import { MemoryLogger } from '../../support/memory-logger.ts';
 import { SimClock } from '../../support/sim-clock.ts';
 import { SimDisk } from '../../support/sim-disk.ts';
@@ -9,6 +15,18 @@ import { SimRandom } from '../../support/sim-random.ts';
 
 export const SEGMENT_BYTES = 256 * 1024;
 export const SLOTS = 16;
+
+/** An owner that lets rotation take everything. */
+export function lettingGo(ring: Ring): Evacuator {
+  return {
+    release: (held) => {
+      for (const [id, offset] of held) ring.trim(id, offset + 1);
+    },
+    keeps: () => true,
+    decide: () => 'drop',
+    checkpoint: () => Promise.resolve(),
+  };
+}
 
 /** A ring on a simulated disk, with the few calls that most tests make. */
 export class RingBench {
@@ -49,7 +67,7 @@ export class RingBench {
   /** Opens it, and starts it with an owner that lets everything go. */
   async start(changes: Partial<RingOptions> = {}): Promise<Ring> {
     const ring = await this.open(changes);
-    ring.start({ decide: () => 'drop', checkpoint: () => Promise.resolve() });
+    ring.start(lettingGo(ring));
     return ring;
   }
 

@@ -4,7 +4,7 @@ import { nodeCompressor, nodeCrc32 } from '../../../src/platform/node/compressio
 import { RecordFlag, type Ring, STATE_PARTITION_ID } from '../../../src/ring/types.ts';
 import { SimDisk } from '../../support/sim-disk.ts';
 import { SimRandom } from '../../support/sim-random.ts';
-import { bytes, RingBench, SEGMENT_BYTES, SLOTS, source, text } from './ring-bench.ts';
+import { bytes, lettingGo, RingBench, SEGMENT_BYTES, SLOTS, source, text } from './ring-bench.ts';
 
 const NONE = new Uint8Array(0);
 const QOS_1 = new Uint8Array([1]);
@@ -195,6 +195,7 @@ describe('rotation', () => {
     const ring = await bench.open();
     const checkpoints: number[] = [];
     ring.start({
+      ...lettingGo(ring),
       decide: (record) => (text(record.attributes) === 'keep' ? 'carry' : 'drop'),
       checkpoint: (sequence) => {
         checkpoints.push(sequence);
@@ -273,7 +274,7 @@ describe('opening', () => {
     const { id } = ring.ensurePartition('s', 0);
     ring.ensureTail(id, 500);
     ring.ensureSequence(9_000);
-    ring.start({ decide: () => 'drop', checkpoint: () => Promise.resolve() });
+    ring.start(lettingGo(ring));
     expect(append(ring, id, 'x')).toBe(9_001);
     expect(ring.partition(id)?.tailOffset).toBe(501);
     await bench.flush();

@@ -21,7 +21,7 @@ export class MemoryReader implements RecordReader {
     let partitionId = 16;
     for (const [stream, count] of Object.entries(partitionsPerStream)) {
       for (let index = 0; index < count; index += 1) {
-        const where = { stream, index, partitionId };
+        const where = { stream, index, partitionId, generation: 0 };
         this.#partitions.set(partitionId, { where, records: [], head: 0, waiting: [] });
         partitionId += 1;
       }
@@ -32,6 +32,10 @@ export class MemoryReader implements RecordReader {
   get largestRead(): number {
     return this.#maxHeldByAnyRead;
   }
+
+  attach(): void {}
+
+  moved(): void {}
 
   append(
     partitionId: number,
