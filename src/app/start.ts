@@ -3,8 +3,8 @@ import type { ListenerStatus, Status } from '../admin/status.ts';
 import { Auth } from '../auth/auth.ts';
 import { Broker } from '../broker/broker.ts';
 import type { BrokerLimits } from '../broker/limits.ts';
-import { RETAINED_SHARE, STATE_SHARE } from '../config/defaults.ts';
 import { resolveSecret } from '../config/secret.ts';
+import { carriedLimits } from '../config/stream-rules.ts';
 import type { Config } from '../config/types.ts';
 import { assert } from '../base/assert.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -293,11 +293,11 @@ function listenerStatus({ protocol, listener }: BoundListener, broker: Broker): 
   return { protocol, address, connections: broker.connectionsOf(address) };
 }
 
-function limitsOf({ limits, storage }: Config): BrokerLimits {
+function limitsOf(config: Config): BrokerLimits {
+  const { limits } = config;
   return {
     ...limits,
     receiveMaximum: Math.min(limits.inflight, 65_535),
-    retainedBytes: Math.min(limits.retainedBytes, storage.sizeBytes * RETAINED_SHARE),
-    stateBytes: storage.sizeBytes * STATE_SHARE,
+    ...carriedLimits(config),
   };
 }

@@ -9,7 +9,7 @@ import type { MemoryUse } from '../platform/memory.ts';
 import type { Socket } from '../platform/network.ts';
 import type { Random } from '../platform/random.ts';
 import type { DurabilityWaiter, RecordView, Ring } from '../ring/types.ts';
-import { RecordFlag, STATE_PARTITION_ID } from '../ring/types.ts';
+import { RecordFlag, SESSION_PARTITION_ID, STATE_PARTITION_ID } from '../ring/types.ts';
 import type { StreamTable } from '../streams/stream-table.ts';
 import type { Authorizer } from '../auth/types.ts';
 import type { RingReader } from './catch-up.ts';
@@ -162,11 +162,19 @@ export class Broker implements ConnectionHost {
   /** Whether a record of a segment that is let go is still needed, and by its old name. */
   evacuate(record: RecordView): 'carry' | 'drop' {
     if (record.partitionId === STATE_PARTITION_ID) return 'drop';
+    if (record.partitionId === SESSION_PARTITION_ID && this.#isKeptForSessions(record)) {
+      return 'carry';
+    }
     if ((record.flags & RecordFlag.receipt) !== 0) this.#registry.keepReceipt(record);
     const isRetained = (record.flags & RecordFlag.retained) !== 0;
     const decision = isRetained ? this.#retained.evacuate(record) : 'drop';
     if (decision === 'drop') this.#lapped.letGo(record);
     return decision;
+  }
+
+  #isKeptForSessions(record: RecordView): boolean {
+    const weight = this.#ring.weightFrom(SESSION_PARTITION_ID, record.offset);
+    return weight <= this.#limits.sessionBytes && this.#lapped.isOwed(record);
   }
 
   // While it runs.

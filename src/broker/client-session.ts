@@ -197,6 +197,11 @@ export class ClientSession implements CursorOwner {
     for (const share of this.shares) share.pump();
   }
 
+  /** Whether the ring has to keep the message for this session. */
+  owes(sequence: number): boolean {
+    return this.durable && !this.delivery.isDone(sequence);
+  }
+
   /** The ring lets a message go that is for this session, if it has not had it. */
   letGo(sequence: number): void {
     if (!this.durable || this.delivery.isKnown(sequence)) return;

@@ -5,7 +5,7 @@ import type { RecordView } from '../ring/types.ts';
 import { RecordFlag } from '../ring/types.ts';
 import type { BrokerCounters } from './counters.ts';
 import { publicationOf } from './retained.ts';
-import type { TopicTable } from './topics.ts';
+import type { Match, TopicTable } from './topics.ts';
 
 /** Somebody with a cursor into the ring: a durable session, or a group that shares a subscription. */
 export interface CursorOwner {
@@ -53,6 +53,18 @@ export class LappedMessages {
     this.#lowestOwed = options.lowestOwed;
   }
 
+  /** Whether somebody has yet to have this message. */
+  isOwed(record: RecordView): boolean {
+    const { flags, origin, sequence } = record;
+    if ((flags & RecordFlag.session) === 0 || !this.#mayBeOwed(sequence)) return false;
+    const topic = this.#topics.get(record.topic);
+    const matches = this.#topics.matches(topic);
+    return (
+      topic.groups.some((group) => group.owes(sequence)) ||
+      matches.some((match) => wantedBy(match, origin, sequence)?.session.owes(sequence) === true)
+    );
+  }
+
   /** A record is let go. */
   letGo(record: RecordView): void {
     const { sequence } = record;
@@ -68,9 +80,7 @@ export class LappedMessages {
     const { expiresAtMs } = publicationOf(record, this.#topics);
     if (expiresAtMs !== 0 && expiresAtMs <= this.#clock.wallMs()) return;
     for (const match of matches) {
-      const applies = record.origin === match.session.clientId ? match.ofOwn : match;
-      if (applies === undefined || applies.qos === 0 || sequence < applies.since) continue;
-      match.session.letGo(sequence);
+      wantedBy(match, record.origin, sequence)?.session.letGo(sequence);
     }
     for (const group of topic.groups) group.letGo(sequence);
   }
@@ -111,6 +121,14 @@ export class LappedMessages {
     this.#floor = this.#lowestOwed();
     return sequence >= this.#floor;
   }
+}
+
+/** What of the match asks for the message to be kept. */
+function wantedBy(match: Match, origin: string, sequence: number): Match | undefined {
+  const applies = origin === match.session.clientId ? match.ofOwn : match;
+  return applies === undefined || applies.qos === 0 || sequence < applies.since
+    ? undefined
+    : applies;
 }
 
 /** Messages remembered for one owner; of more than that some may be counted that it gets yet. */

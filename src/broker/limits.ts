@@ -16,6 +16,8 @@ export interface BrokerLimits {
   readonly retainedMessages: number;
   readonly retainedBytes: number;
   readonly outputBufferBytes: number;
+  /** Of the newest messages that only absent sessions want, which the ring carries on for them. */
+  readonly sessionBytes: number;
   /** Of sessions, subscriptions and cursors, which the ring carries on for ever. */
   readonly stateBytes: number;
 }

@@ -268,6 +268,11 @@ export class SharedGroup implements RingReader, CursorOwner {
 
   // Reading the ring.
 
+  /** Whether the ring has to keep the message for this group. */
+  owes(sequence: number): boolean {
+    return this.#cursor?.isOpen(sequence) === true;
+  }
+
   /** The ring lets a message go that is for this group, if no member has had it. */
   letGo(sequence: number): void {
     if (this.#isLevel || this.#cursor?.wants(sequence) !== true) return;

@@ -39,11 +39,15 @@ export const MAX_UPLINKS = 32;
 export const MAX_LISTENERS = 32;
 
 /**
- * What the ring carries on for ever must leave it room to turn: retained messages may take this part
- * of it at most, sessions and subscriptions that one, whatever the configured limits.
+ * What the ring carries on for others than streams must leave it room to turn: retained messages,
+ * sessions with their subscriptions, and messages for absent sessions may take these parts of it at
+ * most, whatever the configured limits, and of what quotas leave the shares below.
  */
 export const RETAINED_SHARE = 1 / 4;
 export const STATE_SHARE = 1 / 8;
+export const SESSION_SHARE = 1 / 8;
+/** The rest of what quotas leave is slack. */
+export const SHARES_OF_REST = { retained: 0.4, state: 0.2, session: 0.2 } as const;
 
 export const DEFAULT_LISTEN = '127.0.0.1:1883';
 export const DEFAULT_ADMIN_LISTEN = '127.0.0.1:9883';

@@ -1,4 +1,11 @@
-import { QUOTA_SHARE, RESERVED_SEGMENTS } from './defaults.ts';
+import {
+  QUOTA_SHARE,
+  RESERVED_SEGMENTS,
+  RETAINED_SHARE,
+  SESSION_SHARE,
+  SHARES_OF_REST,
+  STATE_SHARE,
+} from './defaults.ts';
 import type { IssueLog } from './table-reader.ts';
 import { filterCovers, filtersMeet } from './topic-filter.ts';
 import type { Config, StorageConfig, StreamConfig } from './types.ts';
@@ -69,6 +76,23 @@ export function quotaCapacity(storage: StorageConfig): number {
   return Math.floor(
     Math.max(0, segments - RESERVED_SEGMENTS) * storage.segmentSizeBytes * QUOTA_SHARE,
   );
+}
+
+/** Bytes that the ring may carry on for others than streams, whose quotas come first. */
+export function carriedLimits({ storage, streams, limits }: Config): {
+  readonly retainedBytes: number;
+  readonly stateBytes: number;
+  readonly sessionBytes: number;
+} {
+  const { sizeBytes, segmentSizeBytes } = storage;
+  const rest = sizeBytes - RESERVED_SEGMENTS * segmentSizeBytes - quotaSum(streams);
+  const atMost = (share: number, shareOfRest: number): number =>
+    Math.floor(Math.min(sizeBytes * share, rest * shareOfRest));
+  return {
+    retainedBytes: Math.min(limits.retainedBytes, atMost(RETAINED_SHARE, SHARES_OF_REST.retained)),
+    stateBytes: atMost(STATE_SHARE, SHARES_OF_REST.state),
+    sessionBytes: atMost(SESSION_SHARE, SHARES_OF_REST.session),
+  };
 }
 
 export function quotaSum(streams: readonly StreamConfig[]): number {

@@ -62,6 +62,12 @@ export class SharedCursor {
     return sequence > this.#through && !this.#beyond.has(sequence);
   }
 
+  /** Not done with, as far as is known: given to somebody, or to be given. */
+  isOpen(sequence: number): boolean {
+    if (this.#holes.has(sequence)) return true;
+    return sequence > this.#through && !this.#beyond.has(sequence);
+  }
+
   /** A member has it now. Also after a restart, for a QoS 2 message that is half delivered. */
   claim(sequence: number): void {
     this.#holes.set(sequence, CLAIMED);

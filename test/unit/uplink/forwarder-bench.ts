@@ -35,10 +35,19 @@ export interface Bench {
 }
 
 export function bench(
-  options: { partitions?: number; prefersBatches?: boolean; seed?: number } = {},
+  options: {
+    partitions?: number;
+    inGenerations?: boolean;
+    prefersBatches?: boolean;
+    seed?: number;
+  } = {},
 ): Bench {
   const clock = new SimClock();
-  const reader = new MemoryReader({ telemetry: options.partitions ?? 1 }, () => clock.wallMs());
+  const reader = new MemoryReader(
+    { telemetry: options.partitions ?? 1 },
+    () => clock.wallMs(),
+    options.inGenerations,
+  );
   const sink = new ScriptedSink(options.prefersBatches);
   const cursors = new MemoryCursors();
   const logger = new MemoryLogger();

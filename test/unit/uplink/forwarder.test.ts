@@ -61,6 +61,21 @@ describe('an uplink that works', () => {
     await forwarder.stop();
   });
 
+  it('sends all of an earlier generation of partitions before any of the next', async () => {
+    const { clock, reader, sink, make } = bench({ partitions: 2, inGenerations: true });
+    fill(reader, 60, SECOND);
+    fill(reader, 200, FIRST);
+    sink.window = 5;
+    const forwarder = make();
+    forwarder.start();
+    for (let i = 0; i < 200 && forwarder.status().backlogRecords > 0; i += 1) await settle(clock);
+    expect(sink.arrived).toEqual([...originsOf(200, 0), ...originsOf(60, 1)]);
+    reader.append(SECOND, 't', 'live');
+    await settle(clock);
+    expect(sink.arrived.at(-1)).toBe('gw/cafe/telemetry/1/60');
+    expectBalanced(forwarder.status());
+  });
+
   it('hands over topic, QoS, retain, properties, event time and origin', async () => {
     const { clock, reader, sink, make } = bench();
     const properties = encodePublishProperties({

@@ -16,12 +16,18 @@ export class MemoryReader implements RecordReader {
   /** Records in the open batch of each partition: behind `durableOffset`, before `tailOffset`. */
   pending = 0;
 
-  constructor(partitionsPerStream: Readonly<Record<string, number>>, wallMs: () => number) {
+  /** In `inGenerations` each partition is a generation of its own. */
+  constructor(
+    partitionsPerStream: Readonly<Record<string, number>>,
+    wallMs: () => number,
+    inGenerations = false,
+  ) {
     this.#wallMs = wallMs;
     let partitionId = 16;
     for (const [stream, count] of Object.entries(partitionsPerStream)) {
       for (let index = 0; index < count; index += 1) {
-        const where = { stream, index, partitionId, generation: 0 };
+        const generation = inGenerations ? index : 0;
+        const where = { stream, index, partitionId, generation };
         this.#partitions.set(partitionId, { where, records: [], head: 0, waiting: [] });
         partitionId += 1;
       }
