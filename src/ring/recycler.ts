@@ -10,6 +10,8 @@ import { type Evacuator, FIRST_STREAM_PARTITION_ID, type RecordView } from './ty
 
 /** A checkpoint that cannot be written (a full disk) is tried again after this, not at each commit. */
 const RETRY_MS = 5_000;
+/** A segment of which more is live is passed over, once. */
+const MAX_LIVE_SHARE = 0.75;
 /** A lap that takes in less than this part of the ring has won nothing. */
 const FRUITLESS_SHARE = 1 / 32;
 
@@ -71,19 +73,26 @@ export class Recycler {
 
   #isNeeded(): boolean {
     const { state, freeTarget } = this.#options;
-    return state.slots.inHand < freeTarget && this.#oldest() !== undefined;
+    return state.slots.inHand < freeTarget && this.#next() !== undefined;
   }
 
-  #oldest(): Segment | undefined {
-    const [oldest] = this.#options.state.segments;
-    return oldest !== undefined && oldest.state !== 'active' ? oldest : undefined;
+  /** The oldest one; one that was passed over is as old as it was then. */
+  #next(): Segment | undefined {
+    let next: Segment | undefined;
+    for (const segment of this.#options.state.segments) {
+      if (segment.state === 'active') continue;
+      if (next === undefined || dueEpoch(segment) < dueEpoch(next)) next = segment;
+    }
+    return next;
   }
 
   async #run(): Promise<void> {
     const { state } = this.#options;
     while (!this.#stopped && this.#isNeeded()) {
-      const segment = this.#oldest();
+      const segment = this.#next();
       if (segment === undefined) return;
+      this.#options.evacuator.release(heldOffsets(segment), this.#countFruitlessLaps());
+      if (this.#passesOver(segment)) continue;
       try {
         await this.#evacuate(segment);
       } catch (error) {
@@ -106,7 +115,6 @@ export class Recycler {
   async #evacuate(segment: Segment): Promise<void> {
     const { committer, evacuator, state } = this.#options;
     segment.state = 'evacuating';
-    evacuator.release(heldOffsets(segment), this.#countFruitlessLaps());
     if (this.#carriedFrom !== segment && this.#mayHaveSurvivors(segment)) {
       await this.#carrySurvivors(segment);
       await committer.flush();
@@ -116,6 +124,22 @@ export class Recycler {
     state.checkpointSequence = Math.max(state.checkpointSequence, segment.lastSequence);
     this.#failure = undefined;
     this.#free(segment);
+  }
+
+  /** What is mostly live would be carried for little room; but it must not lie there for ever either. */
+  #passesOver(segment: Segment): boolean {
+    if (segment.skippedAt !== undefined || segment.state !== 'sealed') return false;
+    const { epoch, partitions } = this.#options.state;
+    let all = 0;
+    let live = 0;
+    for (const extent of segment.extents.values()) {
+      const bytes = extent.liveBytes(partitions.get(extent.partitionId)?.headOffset ?? 0);
+      all += bytes.all;
+      live += bytes.live;
+    }
+    if (live <= MAX_LIVE_SHARE * all) return false;
+    segment.skippedAt = epoch;
+    return true;
   }
 
   /** Laps in a row during which next to nothing new came in: the ring carried, and carried again. */
@@ -199,6 +223,10 @@ export class Recycler {
     state.slots.free(segment.slot);
     onFree();
   }
+}
+
+function dueEpoch({ epoch, skippedAt }: Segment): number {
+  return skippedAt ?? epoch;
 }
 
 /** The highest offset of each stream's partition. */
