@@ -2,6 +2,9 @@ import type { Ring } from '../ring/types.ts';
 import { RECORD_OVERHEAD_BYTES } from '../ring/types.ts';
 import type { StreamCursors } from './stream-cursors.ts';
 
+/** Messages noted until it is looked which of them are durable. */
+const PENDING_BETWEEN_LOOKS = 4_096;
+
 export interface StreamGateOptions {
   readonly stream: string;
   readonly ring: Pick<Ring, 'weightFrom' | 'partition'>;
@@ -22,8 +25,10 @@ export class StreamGate {
   readonly stream: string;
   readonly whenFull: 'reject' | 'block';
   readonly #options: StreamGateOptions;
-  /** Of what some reader has not passed, when it was last counted, and all that came since. */
-  #weight: number | undefined;
+  /** Of what some reader had not passed when it was last counted, and all that came since: at most too much. */
+  #weight = Infinity;
+  /** A reader has moved since it was counted. */
+  #isStale = true;
   /** Came in, and was not seen durable when it was last counted. */
   #pending: { readonly partitionId: number; readonly offset: number; readonly weight: number }[] =
     [];
@@ -38,8 +43,11 @@ export class StreamGate {
 
   /** Bytes of payload and properties. A message that is larger than the quota needs an empty stream. */
   admits(bytes: number): boolean {
-    this.#weight ??= this.#count();
-    return this.#weight === 0 || this.#weight + weightOf(bytes) <= this.#options.quotaBytes;
+    if (this.#hasRoomFor(bytes)) return true;
+    if (!this.#isStale) return false;
+    this.#weight = this.#count();
+    this.#isStale = false;
+    return this.#hasRoomFor(bytes);
   }
 
   /** A message was appended to the partition as its newest. */
@@ -48,7 +56,7 @@ export class StreamGate {
     const offset = (ring.partition(partitionId)?.tailOffset ?? 1) - 1;
     const weight = weightOf(bytes);
     this.#pending.push({ partitionId, offset, weight });
-    if (this.#weight !== undefined) this.#weight += weight;
+    this.#weight += weight;
     if (this.#pending.length % PENDING_BETWEEN_LOOKS === 0) this.#forgetDurable();
   }
 
@@ -57,8 +65,12 @@ export class StreamGate {
     this.#waiting.push(fn);
   }
 
+  #hasRoomFor(bytes: number): boolean {
+    return this.#weight === 0 || this.#weight + weightOf(bytes) <= this.#options.quotaBytes;
+  }
+
   #moved(): void {
-    this.#weight = undefined;
+    this.#isStale = true;
     for (const fn of this.#waiting.splice(0)) fn();
   }
 
@@ -80,8 +92,6 @@ export class StreamGate {
     );
   }
 }
-
-const PENDING_BETWEEN_LOOKS = 4_096;
 
 function weightOf(bytes: number): number {
   return bytes + RECORD_OVERHEAD_BYTES;

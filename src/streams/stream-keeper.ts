@@ -172,7 +172,10 @@ export class StreamKeeper {
     const counts = stream === undefined ? undefined : this.#dropped.get(stream);
     for (const [index, id] of partitionIds.entries()) {
       const lost = this.#headOf(id) - this.#passedFrom(id, before[index] ?? 0);
-      if (lost > 0) counts?.set(reason, (counts.get(reason) ?? 0) + lost);
+      if (lost <= 0) continue;
+      counts?.set(reason, (counts.get(reason) ?? 0) + lost);
+      // What its age has taken leaves room in a stream that is full.
+      this.#options.cursors.moved(id);
     }
   }
 

@@ -66,6 +66,24 @@ describe('a stream that refuses when it is full', () => {
     expect(gate.admits(200 * KIB)).toBe(false);
   });
 
+  test('has room again where its age takes what no reader has passed', async () => {
+    const bench = await new StreamBench({
+      a: { quotaBytes: 100 * KIB, whenFull: 'reject', maxAgeMs: 3_600_000 },
+    }).start();
+    const { gate, partitionIds } = bench.stream('a');
+    bench.cursors.attach(partitionIds[0] ?? 0, () => 0);
+    await bench.publish('a', 101, 1_000);
+    expect(gate?.admits(1_000)).toBe(false);
+    let told = 0;
+    gate?.whenMoved(() => {
+      told += 1;
+    });
+    await bench.bench.clock.advance(2 * 3_600_000);
+    expect(told).toBe(1);
+    expect(gate?.admits(1_000)).toBe(true);
+    expect(bench.keeper.droppedOf(bench.stream('a'))).toEqual(new Map([['age', 101]]));
+  });
+
   test('loses nothing that a reader has not passed, however the ring turns', async () => {
     const { bench, moveTo } = await gated();
     await bench.publish('a', 101, 1_000);
