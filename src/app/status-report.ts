@@ -101,8 +101,13 @@ export class StatusReport {
     keeper.keepToQuotas();
     return streams.streams.map((stream) => ({
       name: stream.config.name,
+      // Of an earlier generation nothing is said once it is empty.
       partitions: stream.allPartitionIds
         .flatMap((id) => storage.ring.partition(id) ?? [])
+        .filter(
+          ({ id, headOffset, tailOffset }) =>
+            headOffset < tailOffset || stream.partitionIds.includes(id),
+        )
         .map(({ index, headOffset, tailOffset, durableOffset, bytes }) => ({
           id: index,
           headOffset,
