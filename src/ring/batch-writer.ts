@@ -267,15 +267,16 @@ export class BatchWriter {
     const bodyStart = HEADROOM_BYTES - definitions.length;
     this.#buffer.set(definitions, bodyStart);
     this.body = this.#buffer.subarray(bodyStart, this.#position);
-    const packed = options.compression?.compress(this.body);
-    const isPacked = packed !== undefined;
-    const stored = isPacked ? packed : this.body;
 
     this.#variable.clear();
     const runs = this.#freshRuns();
     const carried = this.#carriedRuns();
     encodeRuns(this.#variable, runs, carried, this.partitionDefinitions);
     const headerLength = BATCH_FIXED_BYTES + this.#variable.length;
+
+    const packed = options.compression?.compress(this.body, headerLength);
+    const isPacked = packed !== undefined;
+    const stored = isPacked ? packed : this.body;
     if (isPacked) this.flags |= BATCH_COMPRESSED;
     const unsealed = {
       ...opening,

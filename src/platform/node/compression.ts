@@ -2,47 +2,62 @@ import {
   constants,
   crc32,
   createZstdCompress,
+  type ZstdOptions,
   zstdCompressSync,
   zstdDecompressSync,
 } from 'node:zlib';
 import { assert } from '../../base/assert.ts';
 import { CisternError } from '../../base/errors.ts';
-import type { Compressor, Crc32 } from '../compression.ts';
+import type { CompressionEffort, Compressor, Crc32 } from '../compression.ts';
 
 /** The CRC-32 of zlib, which uses the processor's carry-less multiplication. */
 export const nodeCrc32: Crc32 = (data, seed) => crc32(data, seed);
 
-// Level 1: on a Raspberry Pi the higher levels cost more time than the saved page of flash.
-const compressOptions = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+// Levels 3 to 5 take no fewer pages than level 1 on telemetry, 8 and 9 hardly fewer than 7
+// (src/ring/DESIGN.md has the measurement).
+const levels: Record<CompressionEffort, number> = { quick: 1, thorough: 7 };
+
+function optionsFor(effort: CompressionEffort): ZstdOptions {
+  return { params: { [constants.ZSTD_c_compressionLevel]: levels[effort] } };
+}
 
 /** Holds nothing: for tools and for where compression is rare. */
 export const nodeCompressor: Compressor = {
-  compress: (data) => zstdCompressSync(data, compressOptions),
+  compress: (data, effort) => zstdCompressSync(data, optionsFor(effort)),
   decompress,
 };
 
 /**
- * Compresses in one context that is made once: of the 35 µs that `zstdCompressSync` takes for a batch
- * of 7 KB, 25 to 29 go into making and freeing its own, and the peer's ack waits for them. Node has
- * no public way to do this synchronously, so this uses the handle behind its stream; where a Node
- * version has it no more, the public function does the work.
+ * Compresses in contexts that are made once, one for each effort: of the 35 µs that
+ * `zstdCompressSync` takes for a batch of 7 KB, 25 to 29 go into making and freeing its own, and the
+ * peer's ack waits for them. Node has no public way to do this synchronously, so this uses the handle
+ * behind its stream; where a Node version has it no more, the public function does the work.
  */
 export function createNodeCompressor(): Compressor {
-  const stream: unknown = createZstdCompress(compressOptions);
-  if (!isSyncStream(stream)) return nodeCompressor;
+  const quick = createContext('quick');
+  const thorough = createContext('thorough');
+  if (quick === undefined || thorough === undefined) return nodeCompressor;
+  return {
+    compress: (data, effort) => (effort === 'quick' ? quick(data) : thorough(data)),
+    decompress,
+  };
+}
+
+type Compress = (data: Uint8Array) => Uint8Array;
+
+function createContext(effort: CompressionEffort): Compress | undefined {
+  const stream: unknown = createZstdCompress(optionsFor(effort));
+  if (!isSyncStream(stream)) return undefined;
   const { _handle: handle, _writeState: left } = stream;
   let target = Buffer.allocUnsafeSlow(64 * 1024);
-  return {
-    compress(data) {
-      const bound = compressBound(data.length);
-      if (target.length < bound) target = Buffer.allocUnsafeSlow(bound);
-      const { ZSTD_e_end } = constants;
-      handle.writeSync(ZSTD_e_end, data, 0, data.length, target, 0, target.length);
-      // With room for the worst case a frame is always ended by one call.
-      assert(left[INPUT_LEFT] === 0, 'zstd left input behind');
-      return target.subarray(0, target.length - (left[OUTPUT_LEFT] ?? 0));
-    },
-    decompress,
+  return (data) => {
+    const bound = compressBound(data.length);
+    if (target.length < bound) target = Buffer.allocUnsafeSlow(bound);
+    const { ZSTD_e_end } = constants;
+    handle.writeSync(ZSTD_e_end, data, 0, data.length, target, 0, target.length);
+    // With room for the worst case a frame is always ended by one call.
+    assert(left[INPUT_LEFT] === 0, 'zstd left input behind');
+    return target.subarray(0, target.length - (left[OUTPUT_LEFT] ?? 0));
   };
 }
 
