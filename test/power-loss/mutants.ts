@@ -91,7 +91,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'PUBACK leaves before the commit',
     file: 'src/broker/handle-publish.ts',
-    find: 'connection.acknowledge(PacketType.puback, packetId, publication.sequence);',
+    find: 'connection.acknowledge(PacketType.puback, packetId, this.#gateOf(publication));',
     replace: 'connection.acknowledge(PacketType.puback, packetId, 0);',
     suite: BROKER_SUITE,
   },
