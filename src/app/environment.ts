@@ -1,6 +1,7 @@
 import type { SecretSource } from '../config/secret.ts';
 import type { CheckpointStore } from '../metadata/types.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { ClockEvidence } from '../platform/clock-evidence.ts';
 import type { Compressor, Crc32 } from '../platform/compression.ts';
 import type { Http } from '../platform/http.ts';
 import type { Logger } from '../platform/logger.ts';
@@ -18,6 +19,8 @@ import type { Volume } from '../platform/volume.ts';
 export interface Environment {
   readonly version: string;
   readonly clock: Clock;
+  /** Whether the wall clock can be believed. */
+  readonly clockEvidence: ClockEvidence;
   readonly random: Random;
   readonly network: Network;
   readonly http: Http;

@@ -4,6 +4,7 @@ import { CisternError } from '../base/errors.ts';
 import { openLmdbCheckpoint } from '../metadata/lmdb-checkpoint.ts';
 import type { Logger } from '../platform/logger.ts';
 import { createNodeClock } from '../platform/node/clock.ts';
+import { createNodeClockEvidence } from '../platform/node/clock-evidence.ts';
 import { createNodeCompressor, nodeCrc32 } from '../platform/node/compression.ts';
 import { createNodeHttp } from '../platform/node/http.ts';
 import { acquireDataLock } from '../platform/node/lock.ts';
@@ -28,6 +29,7 @@ export function createNodeEnvironment(options: {
     logger,
     onProgress,
     clock: createNodeClock(),
+    clockEvidence: createNodeClockEvidence(),
     random: createNodeRandom(),
     network: createNodeNetwork(),
     http: createNodeHttp(),

@@ -14,6 +14,7 @@ import { createRecordReader } from '../streams/record-reader.ts';
 import { StreamCursors } from '../streams/stream-cursors.ts';
 import { StreamKeeper } from '../streams/stream-keeper.ts';
 import { StreamTable } from '../streams/stream-table.ts';
+import { Timekeeper } from '../streams/timekeeper.ts';
 import type { Environment } from './environment.ts';
 import { takeIdentity, type Identity } from './identity.ts';
 import { certificateOf, endedCertificates, listenOptionsOf, protocolOf } from './listen-options.ts';
@@ -78,6 +79,8 @@ async function startInOrder(
   const storage = await Storage.open(config, environment);
   started.push(() => storage.close());
   const { ring, state } = storage;
+  const { clockEvidence: evidence } = environment;
+  const times = new Timekeeper({ clock, ring, state, evidence, logger: logger.child('clock') });
   const streamCursors = new StreamCursors();
   const streams = new StreamTable(config.streams, ring, streamCursors);
   const keeper = new StreamKeeper({
@@ -87,7 +90,7 @@ async function startInOrder(
     clock,
     logger: logger.child('stream'),
     segmentSizeBytes: config.storage.segmentSizeBytes,
-    ageMs: (time) => storage.ageMs(time),
+    ageMs: (time) => times.ageMs(time),
   });
   warnOfForgottenStreams(config, ring, logger.child('stream'));
   const limits = limitsOf(config);
@@ -107,6 +110,8 @@ async function startInOrder(
     keeps: (record) => keeper.keeps(record),
     decide: (record) => broker.evacuate(record),
   });
+  await times.start();
+  started.push(async () => times.stop());
   keeper.start();
   started.push(() => Promise.resolve(keeper.stop()));
   broker.load();

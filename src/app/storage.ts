@@ -5,7 +5,7 @@ import { StateStore } from '../metadata/state-store.ts';
 import type { CheckpointStore, ControlLog } from '../metadata/types.ts';
 import type { Timer } from '../platform/clock.ts';
 import { openRing } from '../ring/ring.ts';
-import type { Evacuator, EventTime, RecordView, Ring } from '../ring/types.ts';
+import type { Evacuator, RecordView, Ring } from '../ring/types.ts';
 import { RecordFlag, STATE_PARTITION_ID } from '../ring/types.ts';
 import { savedCursors } from '../uplink/cursor-store.ts';
 import type { Environment } from './environment.ts';
@@ -88,11 +88,6 @@ export class Storage {
       checkpoint: (covered) => state.checkpointCovering(covered),
     });
     this.#checkpointNowAndThen();
-  }
-
-  /** How long ago that was; undefined where nobody can tell. */
-  ageMs(time: EventTime): number | undefined {
-    return time.trusted ? this.#environment.clock.wallMs() - time.wallMs : undefined;
   }
 
   /** True when the checkpoint knew of records that the ring has not got any more. */

@@ -5,7 +5,10 @@ export interface Timer {
 
 /** Time and turns. The only source of both outside `platform/node`, so a simulator can own them. */
 export interface Clock {
-  /** Milliseconds since an arbitrary start, with a fraction; never goes back, does not survive a restart. */
+  /**
+   * Milliseconds since an arbitrary start, with a fraction; never goes back. Comparable between
+   * processes within one boot, so that times of an earlier process mean something to the next.
+   */
   monotonicMs(): number;
   /** Wall clock, whole milliseconds since 1970. May jump either way; a Pi starts without the right one. */
   wallMs(): number;

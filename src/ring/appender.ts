@@ -25,6 +25,8 @@ const DEFINITION_PERIOD_BYTES = 256 * 1024;
 const DEFINITION_PERIODS = 16;
 const MAX_BATCH_BYTES = 512 * 1024;
 const MAX_IDLE_WRITERS = 8;
+/** Apart by more than this, the wall clock was set; slewing moves both clocks alike. */
+const CLOCK_STEP_MS = 1_000;
 /** What a record that waits takes beside its bytes, an ack that waits for it included: empty ones add up too. */
 const PENDING_RECORD_BYTES = 64;
 /**
@@ -142,7 +144,7 @@ export class Appender {
       start,
       end,
       this.nowMs(),
-      request.time,
+      request.time && state.timeForCopy(request.time),
     );
     if (number !== 0) countSource(this.#current(), number, sequence);
     this.#pendingBytes += byteCount + PENDING_RECORD_BYTES;
@@ -150,7 +152,7 @@ export class Appender {
     return sequence;
   }
 
-  /** Takes a copy of a record, under its own offset, sequence and time. */
+  /** Takes a copy of a record, under its own offset and sequence, with its time as far as it is known. */
   carry(record: RecordView): void {
     this.#carry(record);
   }
@@ -168,7 +170,7 @@ export class Appender {
       record.flags & RECORD_FLAGS_MASK,
       record.attributes,
       record.payload,
-      record.time,
+      this.#state.timeForCopy(record.time),
     );
     if (number !== 0) countSource(this.#current(), number, record.sequence);
     this.#pendingBytes += byteCount + PENDING_RECORD_BYTES;
@@ -423,13 +425,15 @@ export class Appender {
   }
 
   #clockNow(): EventTime {
-    return {
-      bootNumber: this.#state.identity.bootNumber,
-      monotonicMs: this.nowMs(),
-      wallMs: this.#clock.wallMs(),
-      trusted: this.#state.clockTrusted,
-    };
+    const { identity, trustedOffsetMs } = this.#state;
+    const monotonicMs = this.nowMs();
+    const wallMs = this.#clock.wallMs();
+    // A clock that has been set a moment ago is asked about before it is believed again.
+    const step = wallMs - monotonicMs - (trustedOffsetMs ?? Infinity);
+    const trusted = Math.abs(step) < CLOCK_STEP_MS;
+    return { bootNumber: identity.bootNumber, monotonicMs, wallMs, trusted };
   }
+
   #current(): ActiveSegment {
     assert(this.#active !== undefined, 'no segment is active');
     return this.#active;

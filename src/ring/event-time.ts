@@ -11,6 +11,17 @@ export interface BootClock {
   readonly poweredMs: number;
 }
 
+/** An event time as few bytes of state: boot number, monotonic and wall milliseconds, trusted. */
+export type PackedTime = readonly [number, number, number, boolean];
+
+export function packTime({ bootNumber, monotonicMs, wallMs, trusted }: EventTime): PackedTime {
+  return [bootNumber, Math.floor(monotonicMs), wallMs, trusted];
+}
+
+export function unpackTime([bootNumber, monotonicMs, wallMs, trusted]: PackedTime): EventTime {
+  return { bootNumber, monotonicMs, wallMs, trusted };
+}
+
 /** A record whose wall time is further ahead than this of what its boot's clock says now was wrong. */
 const AHEAD_MS = 1_000;
 
@@ -45,6 +56,16 @@ export class BootTimes {
 
   get(bootNumber: number): BootClock | undefined {
     return this.#byNumber.get(bootNumber);
+  }
+
+  /** The latest time that a trusted clock is known to have shown before that boot; -Infinity where none. */
+  seenBefore(bootNumber: number): number {
+    let seenMs = -Infinity;
+    for (const boot of this.#boots) {
+      if (!boot.trusted || boot.bootNumber >= bootNumber) continue;
+      seenMs = Math.max(seenMs, boot.offsetMs + this.#lengthOf(boot));
+    }
+    return seenMs;
   }
 
   /** When it happened, if that can be known. Milliseconds since 1970. */

@@ -226,7 +226,10 @@ function recoveredState(options: RingOptions, files: SlotFiles, known: Recovered
   const { newest } = known;
   const slotCount = options.sizeBytes / options.segmentSizeBytes;
   const slots = new Slots(slotCount, known.retiredSlots);
-  const sameBoot = newest.bootId === options.clock.bootId;
+  const lastTime = known.unsealed.walk.batches.findLast(({ sound }) => sound)?.header.clock;
+  // Without the kernel's word (a restored machine, another time namespace) the clock itself says it.
+  const wentBack = options.clock.monotonicMs() < (lastTime?.monotonicMs ?? 0);
+  const sameBoot = newest.bootId === options.clock.bootId && !wentBack;
   const state = new RingState({
     ...pick(options),
     identity: {
@@ -247,6 +250,7 @@ function recoveredState(options: RingOptions, files: SlotFiles, known: Recovered
     lastSequence: known.lastSequence,
     checkpointSequence: known.checkpointSequence,
   });
+  state.lastTime = lastTime;
   state.tailsJumped = known.tailUncertain;
   if (known.tailUncertain) noteJump(state);
   state.counters.corruptRecords = known.corruptRecords;

@@ -7,7 +7,7 @@ import type { Segment } from './segment.ts';
 import type { SegmentCache } from './segment-cache.ts';
 import type { SlotFiles } from './slot-files.ts';
 import type { Slots } from './slots.ts';
-import { FIRST_STREAM_PARTITION_ID } from './types.ts';
+import { type EventTime, FIRST_STREAM_PARTITION_ID } from './types.ts';
 
 /** Offsets that media damage took. */
 export interface LostRange {
@@ -69,7 +69,11 @@ export class RingState {
   durableSequence: number;
   checkpointSequence: number;
   tailsJumped = false;
-  clockTrusted = false;
+  /** Wall minus monotonic milliseconds, where the wall clock can be believed. */
+  trustedOffsetMs: number | undefined;
+  timeForCopy: (time: EventTime) => EventTime = (time) => time;
+  /** Of the newest batch found at open. */
+  lastTime: EventTime | undefined;
 
   constructor(made: {
     readonly identity: RingIdentity;

@@ -13,6 +13,7 @@ import { SLOTS_TO_OPEN } from './segment-opener.ts';
 import {
   type AppendRequest,
   type DurabilityWaiter,
+  type EventTime,
   type Evacuator,
   type PartitionInfo,
   type ReadLimits,
@@ -115,8 +116,21 @@ class OpenRing implements Ring {
     this.#state.durableSequence = Math.max(this.#state.durableSequence, sequence);
   }
 
-  setClockTrusted(trusted: boolean): void {
-    this.#state.clockTrusted = trusted;
+  get bootNumber(): number {
+    return this.#state.identity.bootNumber;
+  }
+
+  get lastTime(): EventTime | undefined {
+    return this.#state.lastTime;
+  }
+
+  setTrustedOffset(offsetMs: number | undefined): void {
+    this.#state.trustedOffsetMs = offsetMs;
+  }
+
+  onCopy(timeForCopy: (time: EventTime) => EventTime): void {
+    assert(this.#recycler === undefined, 'nothing was copied yet');
+    this.#state.timeForCopy = timeForCopy;
   }
 
   start(evacuator: Evacuator): void {

@@ -69,11 +69,11 @@ export interface AppendRequest {
   readonly time?: EventTime;
 }
 
-/** When a record was appended. Untrusted wall clocks are corrected later. */
+/** When a record was appended. What an untrusted one means is found out later (`event-time.ts`). */
 export interface EventTime {
   readonly wallMs: number;
   readonly monotonicMs: number;
-  /** Counts the boots this ring has seen, from 1. */
+  /** Counts the boots this ring has seen, from 1. 0: only the wall time is known, and it is final. */
   readonly bootNumber: number;
   readonly trusted: boolean;
 }
@@ -257,8 +257,17 @@ export interface Ring {
   ensureTail(partitionId: number, offset: Offset): void;
   /** As {@link ensureTail}, for sequences: the next one given out is higher than this. */
   ensureSequence(sequence: Sequence): void;
-  /** Whether the wall clock can be believed from now on; batches carry it. False at first. */
-  setClockTrusted(trusted: boolean): void;
+  /** Of the boot this is; times of appends carry it. */
+  readonly bootNumber: number;
+  /** When the newest batch that was found was opened; undefined in a new ring. */
+  readonly lastTime: EventTime | undefined;
+  /**
+   * Wall minus monotonic milliseconds, from now on, once the wall clock can be believed: a batch is
+   * marked as trusted while the clock agrees with it within a second. Undefined at first.
+   */
+  setTrustedOffset(offsetMs: number | undefined): void;
+  /** Called for each record that is copied: the time to write into the copy. Before `start` only. */
+  onCopy(timeForCopy: (time: EventTime) => EventTime): void;
   start(evacuator: Evacuator): void;
 
   /**

@@ -4,6 +4,7 @@ import type { ProtocolVersion } from '../../src/codec/control-packet.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import type { Config } from '../../src/config/types.ts';
 import type { CheckpointStore } from '../../src/metadata/types.ts';
+import type { ClockWord } from '../../src/platform/clock-evidence.ts';
 import { nodeCompressor, nodeCrc32 } from '../../src/platform/node/compression.ts';
 import { createNodePasswordHashing } from '../../src/platform/node/password-hashing.ts';
 import { readTokenKeys } from '../../src/platform/node/token-keys.ts';
@@ -27,6 +28,8 @@ export class SimCistern {
   readonly #checkpoints: CheckpointStore;
   readonly #seed: number;
   running: RunningCistern | undefined;
+  /** What the machine says of its clock. A right one, unless a test says otherwise. */
+  clockWord: ClockWord = 'chip';
 
   constructor(options: {
     readonly volume: Volume;
@@ -105,6 +108,7 @@ export class SimCistern {
     return {
       version: 'sim',
       clock,
+      clockEvidence: { earliestMs: Date.UTC(2025, 0, 1), read: async () => this.clockWord },
       network,
       logger,
       random: new SimRandom(this.#seed),

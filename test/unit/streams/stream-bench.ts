@@ -64,7 +64,7 @@ export class StreamBench {
       ageMs: (time) => (time.trusted ? clock.wallMs() - time.wallMs : undefined),
     });
     this.#keeper = keeper;
-    ring.setClockTrusted(true);
+    ring.setTrustedOffset(clock.wallMs() - clock.monotonicMs());
     ring.start({
       release: (held, laps) => keeper.release(held, laps),
       keeps: (record) => keeper.keeps(record),

@@ -129,7 +129,7 @@ describe('ages', () => {
 
   test('of a clock that nobody trusts say nothing', async () => {
     const bench = await new StreamBench({ a: { maxAgeMs: DAY_MS } }).start();
-    bench.ring.setClockTrusted(false);
+    bench.ring.setTrustedOffset(undefined);
     await bench.publish('a', 100);
     await bench.bench.clock.advance(3 * DAY_MS);
     expect((await bench.kept('a')).records).toBe(100);
