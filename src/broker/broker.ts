@@ -8,6 +8,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { MemoryUse } from '../platform/memory.ts';
 import type { Socket } from '../platform/network.ts';
 import type { Random } from '../platform/random.ts';
+import type { EventTimes } from '../ring/event-time.ts';
 import type { DurabilityWaiter, RecordView, Ring } from '../ring/types.ts';
 import { RecordFlag, SESSION_PARTITION_ID, STATE_PARTITION_ID } from '../ring/types.ts';
 import type { StreamTable } from '../streams/stream-table.ts';
@@ -21,6 +22,7 @@ import { handleConnect, type ConnectContext } from './handle-connect.ts';
 import { PublishHandler } from './handle-publish.ts';
 import { handleSubscribe, handleUnsubscribe, type SubscribeContext } from './handle-subscribe.ts';
 import type { BrokerLimits } from './limits.ts';
+import { MessageExpiry } from './message-expiry.ts';
 import { ChunkPool, Output, type OutputOwner } from './output.ts';
 import { RetainedMessages } from './retained.ts';
 import { Router } from './router.ts';
@@ -31,8 +33,9 @@ import { Wills } from './wills.ts';
 
 const SWEEP_INTERVAL_MS = 1_000;
 const CURSOR_SAVE_INTERVAL_MS = 5_000;
-/** A power cut gives an absent session back no more than this of its life. */
-const LIFETIME_SAVE_INTERVAL_MS = 3_600_000;
+/** Most whom a crash has cut off are back by then; of the others it is noted since when they are gone. */
+const ABSENCE_SAVE_INTERVAL_MS = 60_000;
+const LAPSE_SAVE_INTERVAL_MS = 3_600_000;
 /** A socket that opens and says nothing is closed after this. */
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -44,6 +47,7 @@ export interface BrokerOptions {
   readonly state: StateStore;
   readonly streams: StreamTable;
   readonly clock: Clock;
+  readonly times: EventTimes;
   readonly random: Random;
   readonly logger: Logger;
   readonly limits: BrokerLimits;
@@ -61,6 +65,7 @@ export interface BrokerOptions {
 export class Broker implements ConnectionHost {
   readonly logger: Logger;
   readonly counters = new BrokerCounters();
+  readonly expiry: MessageExpiry;
   readonly #ring: Ring;
   readonly #clock: Clock;
   readonly #limits: BrokerLimits;
@@ -84,17 +89,20 @@ export class Broker implements ConnectionHost {
   #stopping = false;
 
   constructor(options: BrokerOptions) {
-    const { ring, state, streams, clock, random, limits } = options;
+    const { ring, state, streams, clock, times, random, limits } = options;
     this.logger = options.logger;
     this.#ring = ring;
     this.#clock = clock;
     this.#limits = limits;
-    const { counters } = this;
+    this.expiry = new MessageExpiry(clock, times);
+    const { counters, expiry } = this;
     const { topics, registry, lapped } = createSessionParts({
       ring,
       state,
       streams,
       clock,
+      times,
+      expiry,
       counters,
       logger: this.logger,
       limits,
@@ -106,13 +114,13 @@ export class Broker implements ConnectionHost {
       ring,
       state,
       topics,
-      clock,
+      expiry,
       limits: { messages: limits.retainedMessages, bytes: limits.retainedBytes },
     });
     const retained = this.#retained;
-    this.#router = new Router({ ring, topics, retained, counters, clock });
+    this.#router = new Router({ ring, topics, retained, counters });
     const router = this.#router;
-    this.#wills = new Wills({ state, router, topics, clock });
+    this.#wills = new Wills({ state, router, topics, clock, times, registry });
     const lastSequence = () => ring.lastSequence;
     this.#publish = new PublishHandler({
       topics,
@@ -155,7 +163,8 @@ export class Broker implements ConnectionHost {
     this.#wills.load();
     this.#every(SWEEP_INTERVAL_MS, () => this.#sweep());
     this.#every(CURSOR_SAVE_INTERVAL_MS, () => this.#registry.saveCursors());
-    this.#every(LIFETIME_SAVE_INTERVAL_MS, () => this.#registry.saveLifetimes());
+    this.#every(ABSENCE_SAVE_INTERVAL_MS, () => this.#registry.saveAbsences());
+    this.#every(LAPSE_SAVE_INTERVAL_MS, () => this.#registry.saveLapsed());
     this.#every(SYS_INTERVAL_MS, () => this.#sys.tick());
   }
 
@@ -248,7 +257,8 @@ export class Broker implements ConnectionHost {
       connection.disconnect(ReasonCode.serverShuttingDown);
     }
     this.#registry.saveCursors();
-    this.#registry.saveLifetimes();
+    this.#registry.saveAbsences();
+    this.#registry.saveLapsed();
     this.#flushDirty();
   }
 
@@ -299,10 +309,6 @@ export class Broker implements ConnectionHost {
 
   nowMs(): number {
     return this.#clock.monotonicMs();
-  }
-
-  wallMs(): number {
-    return this.#clock.wallMs();
   }
 
   whenDurable(waiter: DurabilityWaiter): void {

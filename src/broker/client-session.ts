@@ -1,4 +1,5 @@
 import type { Claim, Delivery, InFlight } from '../session/delivery.ts';
+import type { EventTime } from '../ring/types.ts';
 import type { Receipts } from '../session/receipts.ts';
 import { AtRisk, type CursorOwner } from './lapped-messages.ts';
 import { OutgoingQueue } from './outgoing-queue.ts';
@@ -38,8 +39,10 @@ export class ClientSession implements CursorOwner {
   receipts: Receipts;
   delivery: Delivery<Outgoing>;
   link: SessionLink | undefined;
-  /** Monotonic time at which it ends, while no connection carries it. */
-  endsAtMs = Number.POSITIVE_INFINITY;
+  /** Since when no connection carries it; undefined while one does. */
+  goneSince: EventTime | undefined;
+  /** Whether a restart would know since when. */
+  isAbsenceSaved = false;
   /** Raised by every attach and detach, so that work begun for an earlier connection stops. */
   generation = 0;
   /** Messages that rotation took, and that the log does not tell of yet. */
@@ -114,7 +117,8 @@ export class ClientSession implements CursorOwner {
   attach(link: SessionLink, window: number): void {
     this.generation++;
     this.link = link;
-    this.endsAtMs = Number.POSITIVE_INFINITY;
+    this.goneSince = undefined;
+    this.isAbsenceSaved = false;
     this.delivery = this.delivery.withWindow(window);
     for (const entry of this.delivery.entries()) {
       if (entry.released) {
@@ -316,7 +320,7 @@ export class ClientSession implements CursorOwner {
     const sequence = this.durable && claim === undefined ? publication.sequence : 0;
     // A QoS 2 message is routed after its commit; the ring may have been read past it meanwhile.
     if (sequence > 0 && this.delivery.isKnown(sequence)) return;
-    if (publication.expiresAtMs !== 0 && this.#journal.isExpired(publication)) {
+    if (this.#journal.isExpired(publication)) {
       this.#expired(sequence, claim);
       return;
     }

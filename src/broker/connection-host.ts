@@ -5,6 +5,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { DurabilityWaiter } from '../ring/types.ts';
 import type { Connection } from './connection.ts';
 import type { BrokerCounters } from './counters.ts';
+import type { MessageExpiry } from './message-expiry.ts';
 import type { Output, OutputOwner } from './output.ts';
 
 /** What a connection asks of the broker. It does not know the ring, nor other connections. */
@@ -18,7 +19,7 @@ export interface ConnectionHost {
   /** QoS 1 and 2 messages that a 5.0 client may have unacknowledged. */
   readonly receiveMaximum: number;
   nowMs(): number;
-  wallMs(): number;
+  readonly expiry: MessageExpiry;
   received(bytes: number): void;
   /** Runs `fn` when everybody else has had a turn. */
   afterTurn(fn: () => void): void;

@@ -119,7 +119,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
     this.#host = options.host;
     this.output = this.#host.createOutput(this.socket, this);
     this.#decoder = new PacketDecoder({ maxPacketBytes: options.maxPacketBytes });
-    this.#publishes = new PublishWriter(this.output, this.#host.counters, this.#host);
+    this.#publishes = new PublishWriter(this.output, this.#host.counters, this.#host.expiry);
     this.lastPacketMs = this.#host.nowMs();
     this.state = { kind: 'connecting', sinceMs: this.lastPacketMs };
     this.socket.onData = (chunk) => this.#receive(chunk);

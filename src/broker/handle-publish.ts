@@ -109,7 +109,8 @@ export class PublishHandler {
     publication.payloadEnd = view.payloadEnd;
     const expiry = this.#scan.messageExpirySeconds;
     if (properties.length > 0 && expiry >= 0) {
-      publication.expiresAtMs = this.#clock.wallMs() + expiry * 1000;
+      publication.expirySeconds = expiry;
+      publication.receivedMs = this.#clock.monotonicMs();
     }
     const { rights } = connection;
     if (known.rightsGeneration !== rights.generation) {

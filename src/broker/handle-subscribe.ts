@@ -149,6 +149,6 @@ function asRetained(message: Publication): Publication {
   copy.properties = message.properties;
   copy.payload = message.payload;
   copy.origin = message.origin;
-  copy.expiresAtMs = message.expiresAtMs;
+  copy.takeExpiry(message);
   return copy;
 }

@@ -4,6 +4,7 @@ import type { Logger } from '../platform/logger.ts';
 import type { RecordView } from '../ring/types.ts';
 import { RecordFlag } from '../ring/types.ts';
 import type { BrokerCounters } from './counters.ts';
+import type { MessageExpiry } from './message-expiry.ts';
 import { publicationOf } from './retained.ts';
 import type { Match, TopicTable } from './topics.ts';
 
@@ -29,6 +30,7 @@ export class LappedMessages {
   readonly #topics: TopicTable;
   readonly #counters: BrokerCounters;
   readonly #clock: Clock;
+  readonly #expiry: MessageExpiry;
   readonly #logger: Logger;
   readonly #lowestOwed: () => number;
   readonly #recent = new RecentLoss();
@@ -42,6 +44,7 @@ export class LappedMessages {
     readonly topics: TopicTable;
     readonly counters: BrokerCounters;
     readonly clock: Clock;
+    readonly expiry: MessageExpiry;
     readonly logger: Logger;
     /** The lowest sequence that a cursor owes its owner; where none does, the next one of the ring. */
     readonly lowestOwed: () => number;
@@ -49,6 +52,7 @@ export class LappedMessages {
     this.#topics = options.topics;
     this.#counters = options.counters;
     this.#clock = options.clock;
+    this.#expiry = options.expiry;
     this.#logger = options.logger;
     this.#lowestOwed = options.lowestOwed;
   }
@@ -77,8 +81,7 @@ export class LappedMessages {
     const matches = this.#topics.matches(topic);
     if (matches.length === 0 && topic.groups.length === 0) return;
     // One whose time is over is no loss to anybody.
-    const { expiresAtMs } = publicationOf(record, this.#topics);
-    if (expiresAtMs !== 0 && expiresAtMs <= this.#clock.wallMs()) return;
+    if (this.#expiry.isExpired(publicationOf(record, this.#topics))) return;
     for (const match of matches) {
       wantedBy(match, record.origin, sequence)?.session.letGo(sequence);
     }

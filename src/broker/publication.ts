@@ -1,7 +1,10 @@
-import type { RecordSource } from '../ring/types.ts';
+import type { EventTime, RecordSource } from '../ring/types.ts';
 import type { Topic } from './topics.ts';
 
 export const NO_BYTES = new Uint8Array(0);
+
+/** In the place of an expiry in seconds. */
+const NEVER = -1;
 
 /** V8's limit for typed arrays without memory of their own. */
 const WITHIN_OBJECT_BYTES = 64;
@@ -26,8 +29,12 @@ export class Publication {
   source: RecordSource | null = null;
   /** Place in the ring's order; 0 where nobody needs it kept. */
   sequence = 0;
-  /** Wall time at which the message expires; 0 for never. */
-  expiresAtMs = 0;
+  /** How long it lives, from `time` or `receivedMs`; below 0: for ever. Read it by `MessageExpiry`. */
+  expirySeconds = NEVER;
+  /** When it was appended, where it was read from the ring. */
+  time: EventTime | undefined;
+  /** Monotonic time at which it came in, where it has an expiry and no `time`. */
+  receivedMs = 0;
   #kept: Publication | undefined;
 
   constructor(topic: Topic) {
@@ -49,6 +56,13 @@ export class Publication {
     this.payloadEnd = bytes.length;
   }
 
+  /** It lives as long as the other one, of which it is a copy. */
+  takeExpiry({ expirySeconds, time, receivedMs }: Publication): void {
+    this.expirySeconds = expirySeconds;
+    this.time = time;
+    this.receivedMs = receivedMs;
+  }
+
   /** A copy that lasts; the same one for every receiver of this message. */
   keep(): Publication {
     if (this.#kept === undefined) {
@@ -60,7 +74,7 @@ export class Publication {
       copy.origin = this.origin;
       copy.source = this.source;
       copy.sequence = this.sequence;
-      copy.expiresAtMs = this.expiresAtMs;
+      copy.takeExpiry(this);
       copy.#kept = copy;
       this.#kept = copy;
     }
@@ -104,7 +118,7 @@ export class Publication {
     }
     if (this.#kept !== undefined) this.#kept = undefined;
     this.sequence = 0;
-    this.expiresAtMs = 0;
+    this.expirySeconds = NEVER;
   }
 }
 

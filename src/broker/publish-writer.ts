@@ -7,8 +7,8 @@ import {
   withoutMessageExpiry,
   withTopicAlias,
 } from '../codec/publish-properties.ts';
-import type { Clock } from '../platform/clock.ts';
 import type { BrokerCounters } from './counters.ts';
+import type { MessageExpiry } from './message-expiry.ts';
 import type { Output } from './output.ts';
 import type { Publication } from './publication.ts';
 import { OutboundAliases } from './topic-aliases.ts';
@@ -23,14 +23,14 @@ export class PublishWriter {
   maxPacketBytes = Number.POSITIVE_INFINITY;
   readonly #output: Output;
   readonly #counters: BrokerCounters;
-  readonly #clock: Pick<Clock, 'wallMs'>;
+  readonly #expiry: MessageExpiry;
   /** Where the client takes topic aliases (5.0). */
   #aliases: OutboundAliases | undefined;
 
-  constructor(output: Output, counters: BrokerCounters, clock: Pick<Clock, 'wallMs'>) {
+  constructor(output: Output, counters: BrokerCounters, expiry: MessageExpiry) {
     this.#output = output;
     this.#counters = counters;
-    this.#clock = clock;
+    this.#expiry = expiry;
   }
 
   /** Topic Alias Maximum of the client's CONNECT. */
@@ -56,7 +56,7 @@ export class PublishWriter {
       if (subscriptionIds.length > 0) {
         properties = concatProperties(properties, encodeSubscriptionIds(subscriptionIds));
       }
-      if (publication.expiresAtMs !== 0) properties = this.#aged(properties, publication);
+      if (publication.expirySeconds >= 0) properties = this.#aged(properties, publication);
       const alias = this.#aliases === undefined ? 0 : this.#aliases.known(topic);
       if (alias !== 0) {
         bytes = NO_TOPIC;
@@ -90,9 +90,9 @@ export class PublishWriter {
   }
 
   /** With the seconds of life that are left, for a message that waited [MQTT-3.3.2-6]. */
-  #aged(properties: Uint8Array, { expiresAtMs }: Publication): Uint8Array {
-    const leftMs = Math.max(0, expiresAtMs - this.#clock.wallMs());
-    return withMessageExpiry(withoutMessageExpiry(properties), Math.ceil(leftMs / 1000));
+  #aged(properties: Uint8Array, publication: Publication): Uint8Array {
+    const leftSeconds = Math.ceil(this.#expiry.leftMs(publication) / 1000);
+    return withMessageExpiry(withoutMessageExpiry(properties), leftSeconds);
   }
 
   /** Gives the topic an alias where there is one, but only with a message that is sent for certain. */

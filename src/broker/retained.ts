@@ -1,9 +1,9 @@
 import { decodeMessageAttributes } from '../codec/stored-message.ts';
 import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
 import type { StateStore } from '../metadata/state-store.ts';
-import type { Clock } from '../platform/clock.ts';
 import type { RecordView, Ring } from '../ring/types.ts';
 import { RecordFlag, RETAINED_PARTITION_ID } from '../ring/types.ts';
+import type { MessageExpiry } from './message-expiry.ts';
 import { Publication } from './publication.ts';
 import { RetainedTree } from './retained-tree.ts';
 import type { TopicTable } from './topics.ts';
@@ -37,7 +37,7 @@ export class RetainedMessages {
   readonly #ring: Ring;
   readonly #state: StateStore;
   readonly #topics: TopicTable;
-  readonly #clock: Clock;
+  readonly #expiry: MessageExpiry;
   readonly #limits: { readonly messages: number; readonly bytes: number };
   #bytes = 0;
 
@@ -45,13 +45,13 @@ export class RetainedMessages {
     readonly ring: Ring;
     readonly state: StateStore;
     readonly topics: TopicTable;
-    readonly clock: Clock;
+    readonly expiry: MessageExpiry;
     readonly limits: { readonly messages: number; readonly bytes: number };
   }) {
     this.#ring = options.ring;
     this.#state = options.state;
     this.#topics = options.topics;
-    this.#clock = options.clock;
+    this.#expiry = options.expiry;
     this.#limits = options.limits;
   }
 
@@ -129,7 +129,7 @@ export class RetainedMessages {
     for (const entry of found) {
       const message = entry.publication ?? (await this.#fetch(entry));
       if (message === undefined) continue;
-      if (isExpired(message, this.#clock.wallMs())) this.#forget(message);
+      if (this.#expiry.isExpired(message)) this.#forget(message);
       else messages.push(message);
     }
     return messages;
@@ -154,7 +154,7 @@ export class RetainedMessages {
     const entry = this.#entries.get(name);
     const kept = entry?.publication;
     if (entry === undefined || kept === undefined) return;
-    if (!isExpired(kept, this.#clock.wallMs())) return;
+    if (!this.#expiry.isExpired(kept)) return;
     this.#bytes -= entry.bytes;
     this.#remove(name);
     this.#state.note(stateKey('retained', name), undefined);
@@ -193,10 +193,6 @@ function sizeOf(topic: string, payloadBytes: number): number {
   return topic.length + payloadBytes + OVERHEAD_BYTES;
 }
 
-function isExpired(message: Publication, nowMs: number): boolean {
-  return message.expiresAtMs !== 0 && message.expiresAtMs <= nowMs;
-}
-
 /** The message in a record of the ring, as the broker routes it. Its sequence is the record's. */
 export function publicationOf(record: RecordView, topics: TopicTable): Publication {
   const attributes = decodeMessageAttributes(record.attributes);
@@ -207,6 +203,9 @@ export function publicationOf(record: RecordView, topics: TopicTable): Publicati
   publication.payload = record.payload;
   publication.origin = record.origin;
   publication.sequence = record.sequence;
-  publication.expiresAtMs = attributes.expiresAtMs ?? 0;
+  if (attributes.expirySeconds !== undefined) {
+    publication.expirySeconds = attributes.expirySeconds;
+    publication.time = record.time;
+  }
   return publication;
 }

@@ -1,7 +1,6 @@
 import { CisternError, ProtocolError } from '../base/errors.ts';
 import { ReasonCode } from '../codec/reason-codes.ts';
 import { MessageAttributesEncoder, type Receipt } from '../codec/stored-message.ts';
-import type { Clock } from '../platform/clock.ts';
 import type { AppendRequest, DurabilityWaiter, Ring } from '../ring/types.ts';
 import { RecordFlag, RETAINED_PARTITION_ID, SESSION_PARTITION_ID } from '../ring/types.ts';
 import type { ClientSession } from './client-session.ts';
@@ -33,7 +32,6 @@ export class Router implements DurabilityWaiter {
   readonly #topics: TopicTable;
   readonly #retained: RetainedMessages;
   readonly #counters: BrokerCounters;
-  readonly #clock: Clock;
   readonly #attributes = new MessageAttributesEncoder();
   /** One for all messages: the ring has copied what is in it when `append` returns. */
   readonly #request: Mutable<AppendRequest> = {
@@ -55,13 +53,11 @@ export class Router implements DurabilityWaiter {
     readonly topics: TopicTable;
     readonly retained: RetainedMessages;
     readonly counters: BrokerCounters;
-    readonly clock: Clock;
   }) {
     this.#ring = options.ring;
     this.#topics = options.topics;
     this.#retained = options.retained;
     this.#counters = options.counters;
-    this.#clock = options.clock;
   }
 
   /**
@@ -132,9 +128,8 @@ export class Router implements DurabilityWaiter {
     insists: boolean,
   ): void {
     const { topic, qos, retain, properties, origin } = publication;
-    const wallMs = properties.length === 0 ? 0 : this.#clock.wallMs();
     const request = this.#request;
-    const attributes = this.#attributes.encode(qos, retain, properties, wallMs, receipt);
+    const attributes = this.#attributes.encode(qos, retain, properties, receipt);
     request.partitionId = partitionId;
     request.flags = receipt === undefined ? flags : flags | RecordFlag.receipt;
     request.source = publication.source ?? { topic: topic.name, origin, epoch: 0, number: 0 };

@@ -1,6 +1,7 @@
 import type { StateStore } from '../metadata/state-store.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
+import type { EventTimes } from '../ring/event-time.ts';
 import type { Ring } from '../ring/types.ts';
 import { WaitingMemory } from '../session/waiting-queue.ts';
 import type { StreamTable } from '../streams/stream-table.ts';
@@ -8,6 +9,7 @@ import { CatchUp, type RingReader } from './catch-up.ts';
 import type { BrokerCounters } from './counters.ts';
 import type { BrokerLimits } from './limits.ts';
 import { LappedMessages } from './lapped-messages.ts';
+import type { MessageExpiry } from './message-expiry.ts';
 import { OutgoingPool } from './outgoing-queue.ts';
 import { SessionRegistry } from './session-registry.ts';
 import type { SharedGroup } from './shared-group.ts';
@@ -31,13 +33,16 @@ export function createSessionParts(options: {
   readonly state: StateStore;
   readonly streams: StreamTable;
   readonly clock: Clock;
+  readonly times: EventTimes;
+  readonly expiry: MessageExpiry;
   readonly counters: BrokerCounters;
   readonly logger: Logger;
   readonly limits: BrokerLimits;
   /** The ring could not be read for these. */
   readonly onReadFailure: (readers: readonly RingReader[], error: unknown) => void;
 }): SessionParts {
-  const { ring, state, streams, clock, counters, logger, limits, onReadFailure } = options;
+  const { ring, state, streams, clock, times, expiry, counters, logger, limits, onReadFailure } =
+    options;
   const tree = new SubscriptionTree<Subscription>();
   const sharedTree = new SubscriptionTree<SharedGroup>();
   const topics = new TopicTable(streams, tree, sharedTree);
@@ -48,6 +53,7 @@ export function createSessionParts(options: {
     topics,
     counters,
     clock,
+    expiry,
     logger,
     lowestOwed: () => Math.min(registry.lowestOwed(), ring.lastSequence + 1),
   });
@@ -62,13 +68,14 @@ export function createSessionParts(options: {
       dropped: (reason, count) => counters.drop(reason, count),
       lost: (group, count, isAnybodyThere) => lapped.lost(group, count, isAnybodyThere),
       tellLapped: (group) => void lapped.tell(group),
-      isExpired: ({ expiresAtMs }) => expiresAtMs !== 0 && expiresAtMs <= clock.wallMs(),
+      isExpired: (publication) => expiry.isExpired(publication),
     },
   });
   const registry = new SessionRegistry({
     ring,
     state,
-    clock,
+    times,
+    expiry,
     counters,
     tree,
     topics,

@@ -1,7 +1,7 @@
 import type { StateStore } from '../metadata/state-store.ts';
 import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
-import type { Clock } from '../platform/clock.ts';
 import { decodeMessageAttributes } from '../codec/stored-message.ts';
+import { type EventTimes, type PackedTime, packTime, unpackTime } from '../ring/event-time.ts';
 import type { RecordView, Ring } from '../ring/types.ts';
 import { Delivery, type InFlight } from '../session/delivery.ts';
 import { Receipts } from '../session/receipts.ts';
@@ -9,6 +9,7 @@ import type { BacklogLimits } from './backlog-tally.ts';
 import type { CatchUp } from './catch-up.ts';
 import { ClientSession } from './client-session.ts';
 import type { LappedMessages } from './lapped-messages.ts';
+import type { MessageExpiry } from './message-expiry.ts';
 import type { OutgoingPool } from './outgoing-queue.ts';
 import type { CatchUpHandle, Outgoing, SessionDrop, SessionJournal } from './session-link.ts';
 import { SessionReader } from './session-reader.ts';
@@ -33,8 +34,8 @@ interface StoredSubscription extends SubscriptionOptions {
 interface StoredCursor {
   readonly position: number;
   readonly beyond: readonly number[];
-  /** What was left of the session's life when this was saved, where no connection carried it. */
-  readonly leftMs?: number;
+  /** Since when no connection carries the session. */
+  readonly gone?: PackedTime;
   /** Messages lost to rotation that the log has not told of. */
   readonly lapped?: number;
 }
@@ -49,7 +50,8 @@ interface StoredHandshake {
 export interface RegistryOptions {
   readonly ring: Ring;
   readonly state: StateStore;
-  readonly clock: Clock;
+  readonly times: EventTimes;
+  readonly expiry: MessageExpiry;
   readonly counters: BrokerCounters;
   readonly tree: SubscriptionTree<Subscription>;
   readonly topics: TopicTable;
@@ -109,17 +111,19 @@ export class SessionRegistry implements SessionJournal {
 
   /** Takes up every session that was durable before the restart; all of them are offline. */
   load(): void {
-    const { state, clock } = this.#options;
+    const { ring, state, times } = this.#options;
     for (const [key, value] of state.entries(stateKey('session', ''))) {
       const clientId = stateKeyParts(key)[1] as string;
       const { expirySeconds } = value as StoredSession;
       const cursor = state.get(stateKey('cursor', clientId)) as StoredCursor | undefined;
       const session = this.#make(clientId, expirySeconds, cursor);
-      // Without a clock that can be trusted over a stop, the time that the power was on counts.
-      const now = clock.monotonicMs();
       session.lapped = cursor?.lapped ?? 0;
-      const leftMs = cursor?.leftMs ?? Number.POSITIVE_INFINITY;
-      session.endsAtMs = Math.min(this.#endOf(expirySeconds, now), now + leftMs);
+      // Who was connected to the end is gone since the end. Where nobody can tell how long ago that
+      // was, it counts from now.
+      const gone = cursor?.gone === undefined ? ring.lastTime : unpackTime(cursor.gone);
+      const isKnown = gone !== undefined && times.ageMs(gone) !== undefined;
+      session.goneSince = isKnown ? gone : times.now();
+      session.isAbsenceSaved = isKnown && cursor?.gone !== undefined;
     }
     this.#loadSubscriptions();
     this.#loadHandshakes();
@@ -199,14 +203,14 @@ export class SessionRegistry implements SessionJournal {
 
   /** The connection is gone: what the session needs for the next one is saved. */
   disconnected(session: ClientSession): void {
-    const { clock, ring } = this.#options;
+    const { ring, times } = this.#options;
     if (session.idle) session.delivery.passed(ring.lastSequence);
     session.detach();
     if (!session.durable) {
       this.remove(session);
       return;
     }
-    session.endsAtMs = this.#endOf(session.expirySeconds, clock.monotonicMs());
+    session.goneSince = times.now();
     this.#saveCursor(session, false);
   }
 
@@ -217,8 +221,11 @@ export class SessionRegistry implements SessionJournal {
 
   /** Sessions whose time without a connection is over. */
   expired(): ClientSession[] {
-    const now = this.#options.clock.monotonicMs();
-    return [...this.#sessions.values()].filter((session) => session.endsAtMs <= now);
+    const { times } = this.#options;
+    return [...this.#sessions.values()].filter(({ goneSince, expirySeconds }) => {
+      if (goneSince === undefined) return false;
+      return (times.ageMs(goneSince) ?? 0) >= this.#lifeOf(expirySeconds);
+    });
   }
 
   /** Saves cursors that moved. Called every few seconds, before a checkpoint and at stop. */
@@ -227,10 +234,19 @@ export class SessionRegistry implements SessionJournal {
     this.#options.shared.saveCursors();
   }
 
-  /** Saves how long each session that nobody carries may live yet. Called at stop, and now and then. */
-  saveLifetimes(): void {
+  /** Saves since when sessions are gone that no disconnecting has saved. Called at stop, and now and then. */
+  saveAbsences(): void {
     for (const session of this.#sessions.values()) {
-      if (session.durable && session.link === undefined) this.#saveCursor(session, true);
+      const isToSave = session.durable && session.goneSince !== undefined;
+      if (isToSave && !session.isAbsenceSaved) this.#saveCursor(session, true);
+    }
+  }
+
+  /** Saves what absent sessions have lost to rotation. Called at stop, and now and then. */
+  saveLapsed(): void {
+    for (const session of this.#sessions.values()) {
+      const isToSave = session.durable && session.goneSince !== undefined;
+      if (isToSave && session.lapped > 0) this.#saveCursor(session, true);
     }
     this.#options.shared.saveLapped();
   }
@@ -276,8 +292,8 @@ export class SessionRegistry implements SessionJournal {
     return lowest;
   }
 
-  isExpired({ expiresAtMs }: Publication): boolean {
-    return expiresAtMs !== 0 && expiresAtMs <= this.#options.clock.wallMs();
+  isExpired(publication: Publication): boolean {
+    return this.#options.expiry.isExpired(publication);
   }
 
   catchUp(session: ClientSession): CatchUpHandle {
@@ -435,19 +451,20 @@ export class SessionRegistry implements SessionJournal {
   #saveCursor(session: ClientSession, rides: boolean): void {
     this.#movedCursors.delete(session);
     if (this.#movedCursors.size === 0) this.#unsavedMoves = 0;
-    const leftMs = session.endsAtMs - this.#options.clock.monotonicMs();
+    const { goneSince } = session;
+    session.isAbsenceSaved = goneSince !== undefined;
     const stored: StoredCursor = {
       ...session.delivery.toPosition(),
-      ...(Number.isFinite(leftMs) && { leftMs: Math.max(0, Math.round(leftMs)) }),
+      ...(goneSince && { gone: packTime(goneSince) }),
       ...(session.lapped > 0 && { lapped: session.lapped }),
     };
     this.#options.state.put(stateKey('cursor', session.clientId), stored, { rides });
   }
 
-  #endOf(expirySeconds: number, nowMs: number): number {
+  #lifeOf(expirySeconds: number): number {
     const { sessionExpiryMaxMs } = this.#options;
-    if (expirySeconds === NEVER_EXPIRES) return nowMs + sessionExpiryMaxMs;
-    return nowMs + Math.min(expirySeconds * 1000, sessionExpiryMaxMs);
+    if (expirySeconds === NEVER_EXPIRES) return sessionExpiryMaxMs;
+    return Math.min(expirySeconds * 1000, sessionExpiryMaxMs);
   }
 }
 

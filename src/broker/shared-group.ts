@@ -444,7 +444,7 @@ export class SharedGroup implements RingReader, CursorOwner {
 
   /** True where the message's time is over: it is for nobody. */
   #passOver(publication: Publication, sequence: number): boolean {
-    if (publication.expiresAtMs === 0 || !this.#host.isExpired(publication)) return false;
+    if (!this.#host.isExpired(publication)) return false;
     this.#host.dropped('expired', 1);
     this.#skip(sequence);
     return true;

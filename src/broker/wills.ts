@@ -3,10 +3,13 @@ import { parsePublishProperties } from '../codec/publish-properties.ts';
 import type { StateStore } from '../metadata/state-store.ts';
 import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { EventTimes } from '../ring/event-time.ts';
+import type { EventTime } from '../ring/types.ts';
 import { mayPublish } from './authorizer.ts';
 import type { ClientSession } from './client-session.ts';
 import { Publication } from './publication.ts';
 import type { Router } from './router.ts';
+import type { SessionRegistry } from './session-registry.ts';
 import type { TopicTable } from './topics.ts';
 
 /** After a restart the broker cannot tell who is still there: clients get this long to return. */
@@ -22,7 +25,11 @@ export interface WillMessage {
 }
 
 interface Due {
-  readonly atMs: number;
+  /** When the connection was lost. */
+  readonly since: EventTime;
+  readonly delayMs: number;
+  /** Monotonic: not before, whatever the delay. */
+  readonly notBeforeMs: number;
   /** Left behind by a stop, so that the client's return takes it back whatever it asks for. */
   readonly afterRestart: boolean;
 }
@@ -37,6 +44,8 @@ export class Wills {
   readonly #router: Router;
   readonly #topics: TopicTable;
   readonly #clock: Clock;
+  readonly #times: EventTimes;
+  readonly #registry: Pick<SessionRegistry, 'get'>;
   /** Wills of clients that are gone, by client id. */
   readonly #due = new Map<string, Due>();
 
@@ -45,21 +54,27 @@ export class Wills {
     readonly router: Router;
     readonly topics: TopicTable;
     readonly clock: Clock;
+    readonly times: EventTimes;
+    readonly registry: Pick<SessionRegistry, 'get'>;
   }) {
     this.#state = options.state;
     this.#router = options.router;
     this.#topics = options.topics;
     this.#clock = options.clock;
+    this.#times = options.times;
+    this.#registry = options.registry;
   }
 
-  /** Wills that a stop left behind. */
+  /** Wills that a stop left behind, once the sessions are there. Their delay counts from the loss. */
   load(): void {
-    const now = this.#clock.monotonicMs();
+    const notBeforeMs = this.#clock.monotonicMs() + GRACE_AFTER_RESTART_MS;
     for (const [key, value] of this.#state.entries(stateKey('will', ''))) {
       const { delaySeconds } = value as WillMessage;
       const clientId = stateKeyParts(key)[1] as string;
-      const atMs = now + Math.max(GRACE_AFTER_RESTART_MS, delaySeconds * 1000);
-      this.#due.set(clientId, { atMs, afterRestart: true });
+      const session = this.#registry.get(clientId);
+      const delayMs = Math.min(delaySeconds, session?.expirySeconds ?? 0) * 1000;
+      const since = session?.goneSince ?? this.#times.now();
+      this.#due.set(clientId, { since, delayMs, notBeforeMs, afterRestart: true });
     }
   }
 
@@ -93,8 +108,8 @@ export class Wills {
       return;
     }
     const delayMs = Math.min(will.delaySeconds, session.expirySeconds) * 1000;
-    const atMs = this.#clock.monotonicMs() + delayMs;
-    this.#due.set(session.clientId, { atMs, afterRestart: false });
+    const since = this.#times.now();
+    this.#due.set(session.clientId, { since, delayMs, notBeforeMs: 0, afterRestart: false });
   }
 
   /** Publishes the client's will now, if it has one. */
@@ -114,7 +129,8 @@ export class Wills {
       will.properties.length,
     );
     if (messageExpirySeconds !== undefined) {
-      publication.expiresAtMs = this.#clock.wallMs() + messageExpirySeconds * 1000;
+      publication.expirySeconds = messageExpirySeconds;
+      publication.receivedMs = this.#clock.monotonicMs();
     }
     // The message first: a cut in between repeats the will instead of losing it.
     this.#router.route(publication, undefined, true);
@@ -122,8 +138,11 @@ export class Wills {
   }
 
   publishDue(): void {
-    const now = this.#clock.monotonicMs();
-    for (const [clientId, { atMs }] of [...this.#due]) if (atMs <= now) this.publish(clientId);
+    const nowMs = this.#clock.monotonicMs();
+    for (const [clientId, { since, delayMs, notBeforeMs }] of [...this.#due]) {
+      const isDue = nowMs >= notBeforeMs && (this.#times.ageMs(since) ?? 0) >= delayMs;
+      if (isDue) this.publish(clientId);
+    }
   }
 
   /** A clean start ends the session, and with it the delay of its will [MQTT5 3.1.2.5]. */

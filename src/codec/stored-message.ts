@@ -9,7 +9,7 @@ import { scanPublishProperties, withoutMessageExpiry } from './publish-propertie
  *              / flags [expiry] [receipt] [properties]
  *   flags      = bits 0-1 QoS, 2 retain, 3 expiry follows, 4 receipt follows, 5 properties follow,
  *                6-7 zero
- *   expiry     = 6 bytes, big-endian: wall milliseconds since 1970 at which the message expires
+ *   expiry     = 4 bytes, big-endian: seconds after the record's time at which the message expires
  *   receipt    = packet identifier (2 bytes, big-endian), length (2 bytes, big-endian), client id
  *   properties = to the end: raw 5.0 PUBLISH properties without length, topic alias, subscription
  *                identifiers and message expiry
@@ -21,7 +21,7 @@ const RECEIPT = 0x10;
 const PROPERTIES = 0x20;
 const UNKNOWN = 0xc0;
 
-const EXPIRY_BYTES = 6;
+const EXPIRY_BYTES = 4;
 const NO_BYTES = new Uint8Array(0);
 
 /** Attributes without anything behind the flags, by flags; shared, so nobody may change them. */
@@ -41,8 +41,8 @@ export interface MessageAttributes {
   /** Raw, without length and without message expiry; a view of what was decoded. */
   readonly properties: Uint8Array;
   readonly receipt?: Receipt;
-  /** Wall clock; the seconds left go out with the message [MQTT-3.3.2-6]. */
-  readonly expiresAtMs?: number;
+  /** From the record's time on; the seconds left go out with the message [MQTT-3.3.2-6]. */
+  readonly expirySeconds?: number;
 }
 
 /**
@@ -59,17 +59,8 @@ export class MessageAttributesEncoder {
     subscriptionIds: 0,
   };
 
-  /**
-   * `properties` are raw forwardable ones (`forwardableProperties`), a message expiry included,
-   * which counts from `wallMs`, the time the message came in.
-   */
-  encode(
-    qos: Qos,
-    retain: boolean,
-    properties: Uint8Array,
-    wallMs: number,
-    receipt?: Receipt,
-  ): Uint8Array {
+  /** `properties` are raw forwardable ones (`forwardableProperties`), a message expiry included. */
+  encode(qos: Qos, retain: boolean, properties: Uint8Array, receipt?: Receipt): Uint8Array {
     let flags = qos | (retain ? RETAIN : 0);
     if (properties.length === 0 && receipt === undefined)
       return plainAttributes[flags] as Uint8Array;
@@ -82,7 +73,7 @@ export class MessageAttributesEncoder {
     let at = 1;
     if (expirySeconds !== -1) {
       flags |= EXPIRY;
-      at = target.writeUIntBE(wallMs + expirySeconds * 1000, at, EXPIRY_BYTES);
+      at = target.writeUInt32BE(expirySeconds, at);
     }
     if (receipt !== undefined) {
       flags |= RECEIPT;
@@ -110,11 +101,10 @@ export function encodeMessageAttributes(
   qos: Qos,
   retain: boolean,
   properties: Uint8Array,
-  wallMs: number,
   receipt?: Receipt,
 ): Uint8Array {
   const encoder = new MessageAttributesEncoder();
-  return new Uint8Array(encoder.encode(qos, retain, properties, wallMs, receipt));
+  return new Uint8Array(encoder.encode(qos, retain, properties, receipt));
 }
 
 /** Throws RING_DAMAGED for bytes that no version of this format wrote. */
@@ -133,7 +123,7 @@ export function decodeMessageAttributes(bytes: Uint8Array): MessageAttributes {
   };
   if ((flags & EXPIRY) !== 0) {
     if (at + EXPIRY_BYTES > bytes.length) throw damaged('the expiry is cut off');
-    attributes.expiresAtMs = buffer.readUIntBE(at, EXPIRY_BYTES);
+    attributes.expirySeconds = buffer.readUInt32BE(at);
     at += EXPIRY_BYTES;
   }
   if ((flags & RECEIPT) !== 0) {

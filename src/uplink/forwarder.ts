@@ -3,6 +3,7 @@ import { CisternError, type ErrorCode } from '../base/errors.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Random } from '../platform/random.ts';
+import type { EventTimes } from '../ring/event-time.ts';
 import type { ReadResult } from '../ring/types.ts';
 import type { RecordReader } from '../streams/types.ts';
 import type { BackoffLimits } from './backoff.ts';
@@ -29,6 +30,7 @@ export interface ForwarderOptions {
   readonly reader: RecordReader;
   readonly cursors: CursorStore;
   readonly clock: Clock;
+  readonly times: EventTimes;
   readonly random: Random;
   readonly logger: Logger;
   readonly nodeId: string;
@@ -164,7 +166,7 @@ export class Forwarder {
       backlogRecords += backlog;
       if (backlog > 0) {
         backlogBytes += reader.bytesBetween(partitionId, cursor.position, durableOffset);
-        oldestUnackedSeconds = Math.max(oldestUnackedSeconds, this.#ageOf(cursor.oldest, nowMs));
+        oldestUnackedSeconds = Math.max(oldestUnackedSeconds, ageSeconds(cursor.oldest));
       }
       total.acknowledged += cursor.counts.acknowledged;
       total.deadLettered += cursor.counts.deadLettered;
@@ -524,14 +526,12 @@ export class Forwarder {
   }
 
   #take(cursor: PartitionCursor, from: number, result: ReadResult): void {
-    const nowMs = this.#clock.monotonicMs();
-    const wallMs = this.#clock.wallMs();
-    const { nodeId, lineage } = this.#options;
+    const { nodeId, lineage, times } = this.#options;
     const { stream, index } = cursor.partition;
     const prefix = `${nodeId}/${lineage}/${stream}/${index}`;
     const isFirst = this.#cursors.every(({ unsettled }) => unsettled === 0);
     const records = result.records.map(
-      (view) => new PendingRecord(view, cursor.partition, prefix, nowMs),
+      (view) => new PendingRecord(view, cursor.partition, prefix, times),
     );
     cursor.take(from, result, records);
     if (cursor.readOffset !== result.nextOffset) return;
@@ -541,7 +541,7 @@ export class Forwarder {
     for (const [at, record] of records.entries()) {
       const fault = record.decode(result.records[at]?.attributes);
       if (fault !== undefined) this.#deadLetter(record, fault);
-      else if (record.isExpired(wallMs)) this.#settle(record, 'expired');
+      else if (record.expiryLeftMs === 0) this.#settle(record, 'expired');
     }
     if (records.length === 0) this.#moved(cursor, 0);
   }
@@ -557,15 +557,11 @@ export class Forwarder {
     const { headOffset } = this.#options.reader.bounds(cursor.partition.partitionId);
     return Math.max(0, headOffset - cursor.readOffset);
   }
+}
 
-  /** An event time that nobody trusts says nothing; then the time since the read has to do. */
-  #ageOf(record: PendingRecord | undefined, nowMs: number): number {
-    if (record === undefined) return 0;
-    const ageMs = record.isTimeTrusted
-      ? this.#clock.wallMs() - record.eventTimeMs
-      : nowMs - record.readAtMs;
-    return Math.max(0, Math.round(ageMs / 100) / 10);
-  }
+/** To a tenth. */
+function ageSeconds(record: PendingRecord | undefined): number {
+  return record === undefined ? 0 : Math.round(record.ageMs / 100) / 10;
 }
 
 function about({ origin, topic }: PendingRecord, message: string): string {

@@ -1,6 +1,7 @@
 import { parsePublishProperties } from '../codec/publish-properties.ts';
 import { decodeMessageAttributes } from '../codec/stored-message.ts';
-import type { RecordView } from '../ring/types.ts';
+import type { EventTimes } from '../ring/event-time.ts';
+import type { EventTime, RecordView } from '../ring/types.ts';
 import type { StreamPartition } from '../streams/types.ts';
 import type { UplinkRecord } from './sink.ts';
 
@@ -15,13 +16,9 @@ export class PendingRecord implements UplinkRecord {
   readonly topic: string;
   readonly clientId: string;
   readonly payload: Uint8Array;
-  readonly eventTimeMs: number;
-  readonly isTimeTrusted: boolean;
   readonly origin: string;
   /** Held in memory for it. */
   readonly bytes: number;
-  /** Monotonic milliseconds at which this process read it. */
-  readonly readAtMs: number;
   qos: 0 | 1 | 2 = 0;
   retain = false;
   userProperties: readonly (readonly [string, string])[] = NO_PROPERTIES;
@@ -29,7 +26,6 @@ export class PendingRecord implements UplinkRecord {
   payloadFormat: number | undefined = undefined;
   responseTopic: string | undefined = undefined;
   correlationData: Uint8Array | undefined = undefined;
-  expiresAtMs: number | undefined = undefined;
 
   /** Number of the link it was handed to last; 0 for none. */
   sentOnLink = 0;
@@ -39,7 +35,11 @@ export class PendingRecord implements UplinkRecord {
   poisonings = 0;
   isSettled = false;
 
-  constructor(view: RecordView, from: StreamPartition, originPrefix: string, nowMs: number) {
+  readonly #times: EventTimes;
+  readonly #time: EventTime;
+  #expirySeconds: number | undefined;
+
+  constructor(view: RecordView, from: StreamPartition, originPrefix: string, times: EventTimes) {
     this.partitionId = from.partitionId;
     this.stream = from.stream;
     this.partition = from.index;
@@ -47,11 +47,28 @@ export class PendingRecord implements UplinkRecord {
     this.topic = view.topic;
     this.clientId = view.origin;
     this.payload = view.payload;
-    this.eventTimeMs = view.time.wallMs;
-    this.isTimeTrusted = view.time.trusted;
     this.origin = `${originPrefix}/${view.offset}`;
     this.bytes = view.payload.length + view.attributes.length + view.topic.length;
-    this.readAtMs = nowMs;
+    this.#times = times;
+    this.#time = view.time;
+  }
+
+  get eventTimeMs(): number {
+    return this.#times.estimateMs(this.#time);
+  }
+
+  get isTimeKnown(): boolean {
+    return this.#times.wallMs(this.#time) !== undefined;
+  }
+
+  /** Since it was appended, as far as anybody can tell. */
+  get ageMs(): number {
+    return this.#times.ageMs(this.#time) ?? 0;
+  }
+
+  get expiryLeftMs(): number | undefined {
+    if (this.#expirySeconds === undefined) return undefined;
+    return Math.max(0, this.#expirySeconds * 1000 - this.ageMs);
   }
 
   /** Takes over what the attributes say. Returns why nobody can read them, if so. */
@@ -65,16 +82,11 @@ export class PendingRecord implements UplinkRecord {
     }
   }
 
-  /** Not where the event's time is in doubt: a clock that jumps must not cost a record. */
-  isExpired(wallMs: number): boolean {
-    return this.isTimeTrusted && this.expiresAtMs !== undefined && this.expiresAtMs <= wallMs;
-  }
-
   #takeOver(attributes: Uint8Array): void {
-    const { qos, retain, properties, expiresAtMs } = decodeMessageAttributes(attributes);
+    const { qos, retain, properties, expirySeconds } = decodeMessageAttributes(attributes);
     this.qos = qos;
     this.retain = retain;
-    this.expiresAtMs = expiresAtMs;
+    this.#expirySeconds = expirySeconds;
     if (properties.length === 0) return;
     const parsed = parsePublishProperties(properties, 0, properties.length);
     this.userProperties = parsed.userProperties;

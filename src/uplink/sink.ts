@@ -13,10 +13,15 @@ export interface UplinkRecord {
   readonly payloadFormat: number | undefined;
   readonly responseTopic: string | undefined;
   readonly correlationData: Uint8Array | undefined;
-  /** Wall clock, milliseconds since 1970. */
-  readonly expiresAtMs: number | undefined;
-  /** When it was appended, wall clock, milliseconds since 1970. */
+  /** Milliseconds of life that it has left, now; undefined where it has no expiry. */
+  readonly expiryLeftMs: number | undefined;
+  /**
+   * When it was appended, milliseconds since 1970, as far as that is known now: a gateway that has been
+   * told the time knows it of earlier records too.
+   */
   readonly eventTimeMs: number;
+  /** False where `eventTimeMs` is a guess that only keeps the order. */
+  readonly isTimeKnown: boolean;
   /** `<node>/<lineage>/<stream>/<partition>/<offset>`: the same at each attempt, unique for ever. */
   readonly origin: string;
   /** The id of the client that published it, or ''. */

@@ -4,6 +4,7 @@ import type { MqttTargetConfig, Secret, UplinkConfig } from '../config/types.ts'
 import type { Clock } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Random } from '../platform/random.ts';
+import type { EventTimes } from '../ring/event-time.ts';
 import type { RecordReader } from '../streams/types.ts';
 import type { CursorStore } from './cursor-store.ts';
 import { Forwarder } from './forwarder.ts';
@@ -17,6 +18,7 @@ export interface UplinksOptions {
   readonly reader: RecordReader;
   readonly cursors: CursorStore;
   readonly clock: Clock;
+  readonly times: EventTimes;
   readonly random: Random;
   readonly logger: Logger;
   readonly secrets: SecretSource;
@@ -50,7 +52,7 @@ export function createUplinks(options: UplinksOptions): Uplinks {
 }
 
 function createForwarder(config: UplinkConfig, options: UplinksOptions): Forwarder {
-  const { reader, cursors, clock, random, logger, nodeId, lineage } = options;
+  const { reader, cursors, clock, times, random, logger, nodeId, lineage } = options;
   return new Forwarder({
     name: config.name,
     streams: config.streams,
@@ -63,6 +65,7 @@ function createForwarder(config: UplinkConfig, options: UplinksOptions): Forward
     reader,
     cursors,
     clock,
+    times,
     random,
     logger,
     nodeId,

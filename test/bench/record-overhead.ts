@@ -95,7 +95,7 @@ async function overheadOf(traffic: Traffic, perCommit: number): Promise<number> 
       partitionId: owner.partitionId,
       source: owner.handle,
       flags: 0,
-      attributes: encodeMessageAttributes(qos, false, traffic.properties, 0, receipt),
+      attributes: encodeMessageAttributes(qos, false, traffic.properties, receipt),
       payload,
       rides: true,
     });

@@ -6,6 +6,7 @@ import type { CursorStore } from '../../src/uplink/cursor-store.ts';
 import { Forwarder, type ForwarderOptions } from '../../src/uplink/forwarder.ts';
 import { MqttSink, type MqttSinkConfig } from '../../src/uplink/sinks/mqtt.ts';
 import { MemoryLogger } from '../support/memory-logger.ts';
+import { plainTimes } from '../support/plain-times.ts';
 import { SimRandom } from '../support/sim-random.ts';
 import { MemoryReader } from '../unit/uplink/memory-reader.ts';
 
@@ -178,6 +179,7 @@ export function makeUplink(port: number, options: UplinkBenchOptions = {}): Upli
     reader,
     cursors,
     clock,
+    times: plainTimes(clock),
     random: new SimRandom(1),
     logger,
     nodeId: 'gw',

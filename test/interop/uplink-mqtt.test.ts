@@ -229,7 +229,6 @@ describe('an uplink to Mosquitto', () => {
         1,
         false,
         encodePublishProperties({ userProperties: [['to', topic]], subscriptionIds: [] }),
-        0,
       );
     bench.reader.append(PARTITION, 't', 'small', to('up'));
     bench.reader.append(PARTITION, 't', 'x'.repeat(2500), to('up'));
@@ -276,7 +275,7 @@ describe('an uplink to Mosquitto', () => {
       ],
       subscriptionIds: [],
     });
-    const attributes = encodeMessageAttributes(1, true, properties, Date.now());
+    const attributes = encodeMessageAttributes(1, true, properties);
     bench.reader.append(PARTITION, 'a/b', '{"t":21}', attributes);
     bench.forwarder.start();
     await drained(bench);

@@ -448,21 +448,18 @@ describe('properties and stored attributes', () => {
       qos: arbitrary.qos,
       retain: fc.boolean(),
       properties: arbitrary.publishProperties,
-      wallMs: fc.nat({ max: 4_000_000_000_000 }),
       receipt: fc.option(fc.record({ clientId: arbitrary.text, packetId: arbitrary.packetId }), {
         nil: undefined,
       }),
     });
     fc.assert(
-      fc.property(stored, ({ qos, retain, properties, wallMs, receipt }) => {
+      fc.property(stored, ({ qos, retain, properties, receipt }) => {
         const raw = encodePublishProperties(properties);
         const forwardable = forwardableProperties(raw, 0, raw.length);
         const decoded = decodeMessageAttributes(
-          encodeMessageAttributes(qos, retain, forwardable, wallMs, receipt),
+          encodeMessageAttributes(qos, retain, forwardable, receipt),
         );
         const { topicAlias: _, messageExpirySeconds, ...others } = properties;
-        const expiresAtMs =
-          messageExpirySeconds === undefined ? undefined : wallMs + messageExpirySeconds * 1000;
         expect({
           ...decoded,
           properties: parsePublishProperties(decoded.properties, 0, decoded.properties.length),
@@ -471,7 +468,7 @@ describe('properties and stored attributes', () => {
           retain,
           properties: { ...others, subscriptionIds: [] },
           ...(receipt === undefined ? {} : { receipt }),
-          ...(expiresAtMs === undefined ? {} : { expiresAtMs }),
+          ...(messageExpirySeconds === undefined ? {} : { expirySeconds: messageExpirySeconds }),
         });
       }),
     );

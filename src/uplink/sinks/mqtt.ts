@@ -380,15 +380,15 @@ class MqttLink implements SinkLink {
     }
     userProperties['cistern.origin'] = record.origin;
     userProperties['cistern.time'] = String(record.eventTimeMs);
+    if (!record.isTimeKnown) userProperties['cistern.time_trusted'] = 'false';
     const properties: NonNullable<IClientPublishOptions['properties']> = { userProperties };
-    const { contentType, payloadFormat, responseTopic, correlationData, expiresAtMs } = record;
+    const { contentType, payloadFormat, responseTopic, correlationData, expiryLeftMs } = record;
     if (contentType !== undefined) properties.contentType = contentType;
     if (payloadFormat !== undefined) properties.payloadFormatIndicator = payloadFormat === 1;
     if (responseTopic !== undefined) properties.responseTopic = responseTopic;
     if (correlationData !== undefined) properties.correlationData = Buffer.from(correlationData);
-    if (expiresAtMs !== undefined) {
-      const leftMs = expiresAtMs - this.#options.clock.wallMs();
-      properties.messageExpiryInterval = Math.max(1, Math.ceil(leftMs / 1000));
+    if (expiryLeftMs !== undefined) {
+      properties.messageExpiryInterval = Math.max(1, Math.ceil(expiryLeftMs / 1000));
     }
     return properties;
   }

@@ -4,6 +4,7 @@ import { Forwarder, type ForwarderOptions } from '../../../src/uplink/forwarder.
 import type { UplinkStatus } from '../../../src/uplink/types.ts';
 import { MemoryLogger } from '../../support/memory-logger.ts';
 import { SimClock } from '../../support/sim-clock.ts';
+import { plainTimes } from '../../support/plain-times.ts';
 import { SimRandom } from '../../support/sim-random.ts';
 import { MemoryReader } from './memory-reader.ts';
 import { ScriptedSink } from './scripted-sink.ts';
@@ -65,6 +66,7 @@ export function bench(
       reader,
       cursors,
       clock,
+      times: plainTimes(clock),
       random,
       logger,
       nodeId: 'gw',

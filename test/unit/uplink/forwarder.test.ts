@@ -86,7 +86,7 @@ describe('an uplink that works', () => {
       ],
       subscriptionIds: [],
     });
-    const attributes = encodeMessageAttributes(1, true, properties, clock.wallMs());
+    const attributes = encodeMessageAttributes(1, true, properties);
     reader.append(FIRST, 'a/b', '21.5', attributes);
     const seen: UplinkRecord[] = [];
     sink.verdict = (record) => {
@@ -492,7 +492,7 @@ describe('whose fault it is', () => {
   it('an expired message is not sent, and counted', async () => {
     const { clock, reader, sink, make } = bench();
     const properties = encodePublishProperties({ messageExpirySeconds: 10, userProperties: [] });
-    const attributes = encodeMessageAttributes(1, false, properties, clock.wallMs());
+    const attributes = encodeMessageAttributes(1, false, properties);
     reader.append(FIRST, 't', 'old', attributes);
     reader.append(FIRST, 't', 'lasting');
     await clock.advance(11_000);
