@@ -208,12 +208,11 @@ class PlaceReader {
 }
 
 function readTime(reader: ByteReader): EventTime {
-  const bootNumber = reader.varint();
-  if (bootNumber === 0) {
-    return { bootNumber, monotonicMs: 0, wallMs: reader.varint(), trusted: true };
-  }
+  const boot = reader.varint();
+  if (boot === 0) return { bootNumber: 0, monotonicMs: 0, wallMs: reader.varint(), trusted: true };
   const monotonicMs = reader.varint();
-  return { bootNumber, monotonicMs, wallMs: reader.varint(), trusted: false };
+  const bootNumber = Math.floor(boot / 2);
+  return { bootNumber, monotonicMs, wallMs: reader.varint(), trusted: boot % 2 === 1 };
 }
 
 function later(clock: EventTime, elapsedMs: number): EventTime {

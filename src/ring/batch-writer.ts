@@ -423,12 +423,12 @@ const empty = new Uint8Array(0);
 
 /** Undefined where the time must be written out. Fractions are not kept. */
 function millisecondsBetween(before: EventTime | undefined, time: EventTime): number | undefined {
-  if (before === undefined || before.trusted !== time.trusted) return undefined;
+  if (before?.bootNumber !== time.bootNumber || before.trusted !== time.trusted) return undefined;
   const wallMs = wholeMs(time.wallMs) - wholeMs(before.wallMs);
   if (wallMs < 0) return undefined;
-  if (time.trusted) return wallMs;
+  if (time.bootNumber === 0) return wallMs;
   const monotonicMs = wholeMs(time.monotonicMs) - wholeMs(before.monotonicMs);
-  return before.bootNumber === time.bootNumber && monotonicMs === wallMs ? wallMs : undefined;
+  return monotonicMs === wallMs ? wallMs : undefined;
 }
 
 function wholeMs(ms: number): number {
@@ -436,12 +436,8 @@ function wholeMs(ms: number): number {
 }
 
 function writeTime(buffer: Uint8Array, position: number, time: EventTime): number {
-  let at = position;
-  if (time.trusted) {
-    at = writeVarint(buffer, at, 0);
-  } else {
-    at = writeVarint(buffer, at, time.bootNumber);
-    at = writeVarint(buffer, at, wholeMs(time.monotonicMs));
-  }
+  const { bootNumber, trusted } = time;
+  let at = writeVarint(buffer, position, bootNumber === 0 ? 0 : 2 * bootNumber + (trusted ? 1 : 0));
+  if (bootNumber !== 0) at = writeVarint(buffer, at, wholeMs(time.monotonicMs));
   return writeVarint(buffer, at, wholeMs(time.wallMs));
 }
