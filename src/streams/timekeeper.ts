@@ -80,7 +80,8 @@ export class Timekeeper implements EventTimes {
   async start(): Promise<void> {
     const boots: BootClock[] = [];
     for (const [key, value] of this.#state.entries(stateKey(KIND, ''))) {
-      boots.push({ bootNumber: Number(stateKeyParts(key)[1]), ...(value as StoredBoot) });
+      const boot = bootClockIn(key, value);
+      if (boot !== undefined) boots.push(boot);
     }
     this.#times = new BootTimes(boots);
     this.#noteLast();
@@ -234,7 +235,7 @@ const MEANING =
 const BEHIND_REMEDY =
   'Set the clock right, and let NTP confirm it: the ring holds messages of a later time.';
 
-/** What a control record says of a boot's clock, for who reads a ring offline; undefined for another key. */
+/** What a key of the state says of a boot's clock; undefined where it is about something else. */
 export function bootClockIn(key: string, value: unknown): BootClock | undefined {
   const [kind, bootNumber] = stateKeyParts(key);
   if (kind !== KIND || bootNumber === undefined) return undefined;

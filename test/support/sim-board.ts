@@ -1,4 +1,9 @@
+import { bootTimesOf } from '../../src/cli/boot-times.ts';
 import { MemoryCheckpoint } from '../../src/metadata/memory-checkpoint.ts';
+import { nodeCompressor, nodeCrc32 } from '../../src/platform/node/compression.ts';
+import type { BootTimes } from '../../src/ring/event-time.ts';
+import { dumpRing } from '../../src/ring/inspect.ts';
+import type { RecordView } from '../../src/ring/types.ts';
 import { SimCistern } from './sim-cistern.ts';
 import { SimClock } from './sim-clock.ts';
 import { SimDisk } from './sim-disk.ts';
@@ -39,6 +44,14 @@ export class SimBoard {
     await this.cistern.stop();
   }
 
+  /** What the ring on the disk holds, read as `cistern log dump` does, and what it says of the clocks. */
+  async inspect(): Promise<{ records: RecordView[]; times: BootTimes }> {
+    const options = { volume: this.#disk, crc32: nodeCrc32, compressor: nodeCompressor };
+    const times = await this.#clock.runUntil(bootTimesOf(dumpRing(options)));
+    const records = await this.#clock.runUntil(all(dumpRing(options)));
+    return { records, times };
+  }
+
   /** NTP answers: the wall clock is right from now on. */
   tellTime(wallMs: number): void {
     this.#clock.stepWall(wallMs - this.#clock.wallMs());
@@ -77,4 +90,10 @@ export class SimBoard {
     cistern.clockWord = 'none';
     return cistern;
   }
+}
+
+async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
 }

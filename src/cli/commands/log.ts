@@ -13,8 +13,10 @@ import {
   type InspectOptions,
   inspectRing,
 } from '../../ring/inspect.ts';
+import type { BootTimes } from '../../ring/event-time.ts';
 import { FIRST_STREAM_PARTITION_ID, type RecordView } from '../../ring/types.ts';
 import type { Arguments } from '../arguments.ts';
+import { bootTimesOf } from '../boot-times.ts';
 import type { Command } from '../command.ts';
 import { ExitCode } from '../exit-code.ts';
 import type { CliIo } from '../io.ts';
@@ -34,7 +36,8 @@ export const logCommand: Command = {
       'inspect  a line for each segment: what it is, how full, and what is wrong with it\n' +
         'verify   checks every checksum, and that no segment is missing; ends with 4 where something is\n' +
         '         wrong. A commit that a power cut has cut short is not: it was not acknowledged\n' +
-        'dump     every message in the ring once, oldest segment first',
+        'dump     every message in the ring once, oldest segment first. A time with a question mark is a\n' +
+        '         guess: the clock was not right yet, and nobody has said since what it should have shown',
       'DIR is the data directory. A gateway may be running on it, but then what it writes meanwhile may\n' +
         'look damaged: stop it for a verdict.',
     ],
@@ -145,6 +148,7 @@ async function dump(
   if (wanted !== undefined && ![...streams.values()].includes(wanted)) {
     throw noSuchStream(wanted, directory, streams);
   }
+  const times = await bootTimesOf(dumpRing(options));
   const shown = new ShownRecords();
   for await (const record of dumpRing(options)) {
     if (!shown.add(record)) continue;
@@ -152,7 +156,7 @@ async function dump(
     const isMessage = record.partitionId >= FIRST_STREAM_PARTITION_ID;
     if (wanted === undefined ? !isMessage : stream !== wanted) continue;
     const format = args.has('json') ? recordJson : recordText;
-    io.stdout.write(`${format(record, stream)}\n`);
+    io.stdout.write(`${format(record, stream, times)}\n`);
   }
   return ExitCode.ok;
 }
@@ -178,14 +182,16 @@ async function streamsById(options: InspectOptions): Promise<ReadonlyMap<number,
   return streams;
 }
 
-function recordText(record: RecordView, stream: string): string {
-  const time = formatIsoTime(record.time.wallMs);
+/** A time that is a guess has a question mark. */
+function recordText(record: RecordView, stream: string, times: BootTimes): string {
+  const isKnown = times.wallMs(record.time) !== undefined;
+  const time = `${formatIsoTime(times.estimateMs(record.time))}${isKnown ? '' : '?'}`;
   const text = readText(record.payload);
   const payload = text === undefined ? `0x${toHex(record.payload)}` : JSON.stringify(text);
   return `${stream} ${record.partitionId}/${record.offset} ${time} ${record.topic} ${payload}`;
 }
 
-function recordJson(record: RecordView, stream: string): string {
+function recordJson(record: RecordView, stream: string, times: BootTimes): string {
   const { partitionId, offset, sequence, carried, time, topic, origin, payload } = record;
   const text = readText(payload);
   const isMessage = partitionId >= FIRST_STREAM_PARTITION_ID;
@@ -195,8 +201,8 @@ function recordJson(record: RecordView, stream: string): string {
     partitionId,
     offset,
     sequence,
-    time: formatIsoTime(time.wallMs),
-    timeTrusted: time.trusted,
+    time: formatIsoTime(times.estimateMs(time)),
+    timeTrusted: times.wallMs(time) !== undefined,
     carried,
     topic,
     origin,
