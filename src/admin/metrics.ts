@@ -69,6 +69,11 @@ function addNode(page: MetricsPage, { node, alarms, listeners, clients, messages
   ]);
   page.gauge('uptime_seconds', 'Since the process started.', single(node.uptimeSeconds));
   page.gauge(
+    'clock_trusted',
+    'Whether the wall clock is believed.',
+    single(node.clockTrusted ? 1 : 0),
+  );
+  page.gauge(
     'alarms',
     'Alarms by code.',
     [...new Set(alarms.map(({ code }) => code))].map((code) => [

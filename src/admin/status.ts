@@ -22,6 +22,8 @@ export interface NodeStatus {
   readonly lineage: string;
   readonly version: string;
   readonly uptimeSeconds: number;
+  /** False while nobody knows the time: ages and expiries then count only the time that the power is on. */
+  readonly clockTrusted: boolean;
 }
 
 /** A condition that somebody should look at, for as long as it lasts. */

@@ -146,6 +146,7 @@ async function startInOrder(
   const report = new StatusReport({
     version,
     clock,
+    times,
     config,
     identity,
     storage,

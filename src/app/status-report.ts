@@ -2,6 +2,7 @@ import type { ListenerStatus, Status, StreamStatus } from '../admin/status.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/types.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { EventTimes } from '../ring/event-time.ts';
 import type { StreamKeeper } from '../streams/stream-keeper.ts';
 import type { StreamTable } from '../streams/stream-table.ts';
 import type { UplinkLapse } from '../uplink/lap-watch.ts';
@@ -13,6 +14,7 @@ import type { Storage } from './storage.ts';
 export interface StatusParts {
   readonly version: string;
   readonly clock: Clock;
+  readonly times: EventTimes;
   readonly config: Config;
   readonly identity: Identity;
   readonly storage: Storage;
@@ -54,6 +56,7 @@ export class StatusReport {
         lineage: identity.lineage,
         version,
         uptimeSeconds: Math.round((clock.monotonicMs() - this.#startedMs) / 1000),
+        clockTrusted: this.#parts.times.isTrusted,
       },
       alarms: this.#alarms.update(this.#conditions(uplinks)),
       listeners: this.#parts.listeners(),

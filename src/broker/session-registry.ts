@@ -222,9 +222,10 @@ export class SessionRegistry implements SessionJournal {
   /** Sessions whose time without a connection is over. */
   expired(): ClientSession[] {
     const { times } = this.#options;
+    const now = times.now();
     return [...this.#sessions.values()].filter(({ goneSince, expirySeconds }) => {
       if (goneSince === undefined) return false;
-      return (times.ageMs(goneSince) ?? 0) >= this.#lifeOf(expirySeconds);
+      return (times.ageMs(goneSince, now) ?? 0) >= this.#lifeOf(expirySeconds);
     });
   }
 

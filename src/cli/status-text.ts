@@ -12,6 +12,9 @@ export function formatStatus(status: Status): string {
       ({ code, sinceSeconds, message }) =>
         `ALARM ${code}, for ${duration(sinceSeconds)}: ${message}`,
     ),
+    ...(node.clockTrusted
+      ? []
+      : ['The time is not known yet: ages count only the time that the power is on.']),
     '',
     ...status.listeners.map(({ protocol, address, connections }) =>
       row('listener', `${protocol} ${address}, ${plural(connections, 'connection')}`),

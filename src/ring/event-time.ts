@@ -178,9 +178,9 @@ export interface EventTimes {
   now(): EventTime;
   /**
    * Milliseconds since `time`; undefined where nothing is known. Only powered time counts before the
-   * clock is trusted. It never falls by more than a correction of the clock, and is never negative.
+   * clock is trusted. Whoever asks about many at once hands in `now()`.
    */
-  ageMs(time: EventTime): number | undefined;
+  ageMs(time: EventTime, now?: EventTime): number | undefined;
   /** When it happened, milliseconds since 1970; undefined where that is not known (yet). */
   wallMs(time: EventTime): number | undefined;
   /** As `wallMs`, or a date that at least keeps the order. */

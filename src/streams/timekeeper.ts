@@ -108,8 +108,8 @@ export class Timekeeper implements EventTimes {
     return { bootNumber, monotonicMs, wallMs: this.#clock.wallMs(), trusted: this.isTrusted };
   }
 
-  ageMs(time: EventTime): number | undefined {
-    return this.#times.ageMs(time, this.now());
+  ageMs(time: EventTime, now = this.now()): number | undefined {
+    return this.#times.ageMs(time, now);
   }
 
   wallMs(time: EventTime): number | undefined {

@@ -58,6 +58,7 @@ test('a machine that starts in 1970 and is told the time loses nothing, and date
   broker = await startCistern({ ...options, dataDir: join(folder, 'data') });
   const says = (event: string) => broker.stderr.some((line) => line.includes(event));
   expect(says('clock.not_trusted')).toBe(true);
+  expect((await broker.status<Status>()).node.clockTrusted).toBe(false);
   const away = await connect('away', 3600);
   await away.subscribeAsync('t', { qos: 1 });
   await away.endAsync();
@@ -67,6 +68,7 @@ test('a machine that starts in 1970 and is told the time loses nothing, and date
 
   await clock.set(told);
   await waitFor('the broker believes the clock', async () => says('clock.trusted'));
+  expect((await broker.status<Status>()).node.clockTrusted).toBe(true);
   const early = await retained();
   expect(early.payload).toBe('early');
   expect(early.leftSeconds).toBeGreaterThan(3500);

@@ -137,7 +137,13 @@ test('while the upstream is down it is healthy, ready and honest about the backl
 
 /** Every key of the status contract and what it holds; a list has one example of its entries. */
 const STATUS_SHAPE = {
-  node: { id: 'string', lineage: 'string', version: 'string', uptimeSeconds: 'number' },
+  node: {
+    id: 'string',
+    lineage: 'string',
+    version: 'string',
+    uptimeSeconds: 'number',
+    clockTrusted: 'boolean',
+  },
   alarms: [],
   listeners: [{ protocol: 'string', address: 'string', connections: 'number' }],
   clients: { connected: 'number', sessions: 'number', refusedLogins: {}, turnedAway: {} },

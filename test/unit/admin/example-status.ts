@@ -3,7 +3,13 @@ import type { Status } from '../../../src/admin/status.ts';
 /** A gateway in the middle of an outage, with every field of the contract set. */
 export function exampleStatus(): Status {
   return {
-    node: { id: 'gw-0042', lineage: '0123456789abcdef', version: '0.1.0', uptimeSeconds: 3725 },
+    node: {
+      id: 'gw-0042',
+      lineage: '0123456789abcdef',
+      version: '0.1.0',
+      uptimeSeconds: 3725,
+      clockTrusted: true,
+    },
     alarms: [{ code: 'UPSTREAM_UNREACHABLE', sinceSeconds: 61, message: 'cloud: refused' }],
     listeners: [{ protocol: 'mqtt', address: '127.0.0.1:1883', connections: 3 }],
     clients: {
