@@ -2,6 +2,8 @@ import { pbkdf2Sync } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { encodePublishProperties } from '../../src/codec/publish-properties.ts';
 import { encodeMessageAttributes } from '../../src/codec/stored-message.ts';
+import { createNodeClock } from '../../src/platform/node/clock.ts';
+import { plainTimes } from '../support/plain-times.ts';
 import { Mosquitto } from '../support/mosquitto.ts';
 import {
   makeUplink,
@@ -290,6 +292,22 @@ describe('an uplink to Mosquitto', () => {
       unit: ['C', 'F'],
       'cistern.origin': 'gw/cafe/telemetry/0/0',
       'cistern.time': expect.stringMatching(/^\d{13}$/),
+    });
+    expect(packet?.properties?.userProperties).not.toHaveProperty(['cistern.time_trusted']);
+  });
+
+  it('says where the time is a guess', async () => {
+    await open();
+    const observer = await observe();
+    const clock = createNodeClock();
+    const times = { ...plainTimes(clock), wallMs: () => undefined, estimateMs: () => 61_000 };
+    const bench = uplink({ forwarder: { times } });
+    bench.reader.append(PARTITION, 'a', 'early');
+    bench.forwarder.start();
+    await arrives(observer, 1);
+    expect(observer.packets[0]?.properties?.userProperties).toMatchObject({
+      'cistern.time': '61000',
+      'cistern.time_trusted': 'false',
     });
   });
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { encodePublishProperties } from '../../../src/codec/publish-properties.ts';
 import { encodeMessageAttributes } from '../../../src/codec/stored-message.ts';
 import type { UplinkRecord } from '../../../src/uplink/sink.ts';
+import { plainTimes } from '../../support/plain-times.ts';
 import { SimRandom } from '../../support/sim-random.ts';
 import {
   bench,
@@ -114,6 +115,31 @@ describe('an uplink that works', () => {
       partition: 0,
       offset: 0,
     });
+    await forwarder.stop();
+  });
+
+  it('dates a record when it is sent, not when it was read', async () => {
+    const { clock, reader, sink, make } = bench();
+    let told = false;
+    const times = {
+      ...plainTimes(clock),
+      wallMs: () => (told ? 1_800_000_000_000 : undefined),
+      estimateMs: () => (told ? 1_800_000_000_000 : 5),
+    };
+    const seen: UplinkRecord[] = [];
+    sink.verdict = (record) => {
+      seen.push(record);
+      return { kind: 'acknowledged' };
+    };
+    sink.reachable = false;
+    reader.append(FIRST, 't', 'waits');
+    const forwarder = make({ times });
+    forwarder.start();
+    await clock.advance(5000);
+    told = true;
+    sink.reachable = true;
+    await clock.advance(9000);
+    expect(seen[0]).toMatchObject({ eventTimeMs: 1_800_000_000_000, isTimeKnown: true });
     await forwarder.stop();
   });
 
