@@ -117,8 +117,6 @@ export class ClientSession implements CursorOwner {
   attach(link: SessionLink, window: number): void {
     this.generation++;
     this.link = link;
-    this.goneSince = undefined;
-    this.isAbsenceSaved = false;
     this.delivery = this.delivery.withWindow(window);
     for (const entry of this.delivery.entries()) {
       if (entry.released) {

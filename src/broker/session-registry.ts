@@ -145,6 +145,7 @@ export class SessionRegistry implements SessionJournal {
       const changed = known.durable !== durable || known.expirySeconds !== expirySeconds;
       known.expirySeconds = expirySeconds;
       if (changed) this.#saveSession(known, durable);
+      this.#isBack(known);
       return { session: known, present: true, changed };
     }
     const discarded = known?.durable ?? false;
@@ -338,6 +339,16 @@ export class SessionRegistry implements SessionJournal {
     if (open?.sequence === record.sequence) this.#options.state.put(key, { sequence: 0 });
   }
 
+  /** The end of an absence is saved too, or a crash, however much later, would find it still lasting. */
+  #isBack(session: ClientSession): void {
+    const { goneSince, isAbsenceSaved } = session;
+    session.goneSince = undefined;
+    if (!session.durable || goneSince === undefined || !isAbsenceSaved) return;
+    const awayMs = this.#options.times.ageMs(goneSince) ?? Infinity;
+    if (awayMs > SHORT_ABSENCE_MS) this.#saveCursor(session, false);
+    else this.#movedCursors.add(session);
+  }
+
   #make(clientId: string, expirySeconds: number, cursor: StoredCursor | undefined): ClientSession {
     const { ring, window, queue } = this.#options;
     const position = cursor?.position ?? ring.lastSequence + 1;
@@ -469,6 +480,8 @@ export class SessionRegistry implements SessionJournal {
   }
 }
 
+/** After one the cursor is saved when it is due, so that a client that comes and goes costs no commits. */
+const SHORT_ABSENCE_MS = 60_000;
 /** A dirty cursor forces a record of its own after 5 s or this many moves. */
 const MAX_UNSAVED_MOVES = 10_000;
 

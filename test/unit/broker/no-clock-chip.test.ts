@@ -135,6 +135,20 @@ describe('a clock that starts in 1970 and is told the time', () => {
     expect(await retained(on)).toEqual(['other']);
   });
 
+  test('counts from the last time that a client was there', async () => {
+    const on = await board();
+    await leaveSession(on, 'back', 3600);
+    await on.cistern.settle(50 * MINUTE);
+    await connected(on, 'back', { expirySeconds: 3600 });
+    await on.cistern.settle(2 * HOUR);
+    await publish(on, 'alive');
+    await on.powerCycle();
+    await on.cistern.settle(30 * MINUTE);
+    expect(sessions(on)).toBe(1);
+    await on.cistern.settle(31 * MINUTE);
+    expect(sessions(on)).toBe(0);
+  });
+
   test('does not begin an hour anew at each of many short boots', async () => {
     const on = await board();
     const client = await connected(on, 'cut off', { expirySeconds: 3600 });

@@ -85,6 +85,12 @@ describe('an age', () => {
     expect(new BootTimes(away).ageMs(copy, now)).toBe(HOUR / 2 + 60_000);
   });
 
+  it('counts no time without power before a date that lies in it', () => {
+    const now = at(2, 60_000, 60_000);
+    const between = { bootNumber: 0, monotonicMs: 0, wallMs: noon + 9 * HOUR, trusted: true };
+    expect(new BootTimes(away).ageMs(between, now)).toBe(60_000);
+  });
+
   it('does not change within a boot, whatever the wall clock does', () => {
     const now = at(1, 70_000, 0);
     const jumped = new BootTimes([trustedBoot(1, noon + 9 * DAY, 0)]);
