@@ -201,7 +201,8 @@ export class Timekeeper implements EventTimes {
 
   #trust(boot: BootClock, offsetMs: number): void {
     const setBySeconds = Math.round((offsetMs - boot.offsetMs) / 1000);
-    this.#logger.info('clock.trusted', { because: this.#word, setBySeconds });
+    const because = this.#word === 'none' ? 'it was set' : this.#word;
+    this.#logger.info('clock.trusted', { because, setBySeconds });
     this.#put({ ...boot, offsetMs, trusted: true });
     this.#ring.setTrustedOffset(offsetMs);
   }

@@ -1,6 +1,8 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { toHex } from '../../../src/base/hex.ts';
 import { SimBoard } from '../../support/sim-board.ts';
 import type { SimClient } from '../../support/sim-client.ts';
+import { SimRandom } from '../../support/sim-random.ts';
 import { payloads, properties } from './sim-broker.ts';
 
 const MINUTE = 60_000;
@@ -251,6 +253,54 @@ describe('a clock that is set again', () => {
     await on.cistern.settle(35 * MINUTE);
     expect(sessions(on)).toBe(0);
     expect(await retained(on)).toEqual([]);
+  });
+});
+
+describe('a record', () => {
+  const dateOf = async (on: SimBoard, topic: string) => {
+    const { records, times } = await on.inspect();
+    const found = records.findLast((record) => record.topic === topic);
+    return { time: found?.time, wallMs: found && times.wallMs(found.time) };
+  };
+
+  test('from before the time was known is dated for good when rotation copies it', async () => {
+    const on = await board();
+    await publish(on, 'hour', 3600);
+    await on.cistern.settle(10 * MINUTE);
+    on.tellTime(now);
+    await on.cistern.settle(2_000);
+    const filler = await connected(on, 'filler', { cleanStart: true });
+    const random = new SimRandom(1);
+    for (let i = 0; i < 400; i += 1) {
+      filler.publish('f', toHex(random.bytes(3_500)), { qos: 1, packetId: 1 });
+      await on.cistern.settle(5);
+    }
+    const { time } = await dateOf(on, 't/hour');
+    expect(time).toMatchObject({ bootNumber: 0, trusted: true });
+    expect(time?.wallMs).toBeGreaterThan(now - 11 * MINUTE);
+    expect(time?.wallMs).toBeLessThan(now - 9 * MINUTE);
+    await on.powerCycle();
+    on.tellTime(now + 40 * MINUTE);
+    await on.cistern.settle(2_000);
+    expect(await retained(on)).toEqual(['hour']);
+    await on.cistern.settle(12 * MINUTE);
+    expect(await retained(on)).toEqual([]);
+  });
+
+  test('from while a right clock was set to 1970 by mistake is dated as if it had not been', async () => {
+    const on = await board();
+    on.tellTime(now);
+    await on.cistern.settle(2_000);
+    on.tellTime(0);
+    await publish(on, 'at once');
+    await on.cistern.settle(MINUTE);
+    await publish(on, 'later');
+    const soon = await dateOf(on, 't/at once');
+    const later = await dateOf(on, 't/later');
+    expect(soon.wallMs).toBeGreaterThan(now);
+    expect(soon.wallMs).toBeLessThan(now + 5_000);
+    expect(later.wallMs).toBeGreaterThan(now + MINUTE);
+    expect(later.wallMs).toBeLessThan(now + MINUTE + 5_000);
   });
 });
 
