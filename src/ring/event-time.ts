@@ -22,6 +22,8 @@ export function unpackTime([bootNumber, monotonicMs, wallMs, trusted]: PackedTim
   return { bootNumber, monotonicMs, wallMs, trusted };
 }
 
+type MonotonicTime = Pick<EventTime, 'bootNumber' | 'monotonicMs'>;
+
 /** A record whose wall time is further ahead than this of what its boot's clock says now was wrong. */
 const AHEAD_MS = 1_000;
 
@@ -103,14 +105,15 @@ export class BootTimes {
    * what is known of its boot. Never in the future: a clock that was years ahead once must
    * not keep a record for years.
    */
-  forCopy(time: EventTime, now: EventTime): EventTime {
+  forCopy(time: EventTime, now: MonotonicTime): EventTime {
     const known = this.wallMs(time);
     if (known === undefined) return time;
     const wallMs = Math.min(known, this.#wallNow(now) ?? known);
+    if (time.bootNumber === 0 && time.wallMs === wallMs) return time;
     return { bootNumber: 0, monotonicMs: 0, wallMs, trusted: true };
   }
 
-  #wallNow({ bootNumber, monotonicMs }: EventTime): number | undefined {
+  #wallNow({ bootNumber, monotonicMs }: MonotonicTime): number | undefined {
     const boot = this.#byNumber.get(bootNumber);
     return boot?.trusted === true ? boot.offsetMs + monotonicMs : undefined;
   }

@@ -70,7 +70,11 @@ export class Timekeeper implements EventTimes {
     this.#state = options.state;
     this.#evidence = options.evidence;
     this.#logger = options.logger;
-    this.#ring.onCopy((time) => this.#times.forCopy(time, this.now()));
+    const { clock, ring } = options;
+    const { bootNumber } = ring;
+    ring.onCopy((time) =>
+      this.#times.forCopy(time, { bootNumber, monotonicMs: clock.monotonicMs() }),
+    );
   }
 
   /**

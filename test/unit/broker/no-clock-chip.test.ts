@@ -347,6 +347,26 @@ describe('whether the clock is believed', () => {
   });
 });
 
+describe('the age that a stream keeps to', () => {
+  test('waits for the time to be known, and then applies to what came before', async () => {
+    const on = await board('[[stream]]\nname = "telemetry"\ntopics = ["t/#"]\nmax_age = "1d"\n');
+    const kept = () => {
+      const [partition] = on.cistern.running?.status().streams[0]?.partitions ?? [];
+      return partition && partition.tailOffset - partition.headOffset;
+    };
+    await publish(on, 'early');
+    on.tellTime(now);
+    await on.cistern.settle(2 * MINUTE);
+    await on.powerCycle();
+    await publish(on, 'late');
+    await on.cistern.settle(3 * MINUTE);
+    expect(kept()).toBe(2);
+    on.tellTime(now + 3 * DAY);
+    await on.cistern.settle(3 * MINUTE);
+    expect(kept()).toBe(1);
+  });
+});
+
 describe('the age of an uplink’s backlog', () => {
   test('goes on over restarts while nobody knows the time, and is right when somebody does', async () => {
     const on = await board(
