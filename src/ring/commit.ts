@@ -43,6 +43,8 @@ export class Committer {
   #stopped = false;
   /** Something in the open batch does not ride, or must not wait any longer. */
   #due = false;
+  /** The open batch is not to be held back at all. */
+  #forced = false;
   #turnScheduled = false;
   #windowTimer: Timer | undefined;
   #governorTimer: Timer | undefined;
@@ -99,6 +101,7 @@ export class Committer {
     return new Promise((resolve) => {
       this.whenDurable({ onDurable: () => resolve() });
       this.#due = true;
+      this.#forced = this.#appender.hasOpen;
       this.#pump();
     });
   }
@@ -200,6 +203,7 @@ export class Committer {
     const open = appender.openBatch;
     if (appender.closed.length === 0 && open !== undefined && this.#mayCommit(open)) {
       appender.close();
+      this.#forced = false;
     }
     if (!appender.hasOpen) this.#nothingIsDue();
     return appender.closed.shift();
@@ -207,6 +211,7 @@ export class Committer {
 
   #nothingIsDue(): void {
     this.#due = false;
+    this.#forced = false;
     this.#windowTimer?.cancel();
     this.#windowTimer = undefined;
   }
@@ -215,12 +220,13 @@ export class Committer {
     if (!this.#due) return false;
     // Not `appender.nowMs()`, which would have the clock call at the end of one more turn.
     const nowMs = Math.floor(this.#state.clock.monotonicMs());
-    const delayMs = this.#governor.delayMs({
+    const proposal = {
       bodyBytes: writer.bodyBytes,
       sinceLastMs: nowMs - this.#lastCommitMs,
       waiting: writer.isUrgent ? Infinity : writer.waiters.length,
       active: this.#recent.size,
-    });
+    };
+    const delayMs = this.#forced ? 0 : this.#governor.delayMs(proposal);
     if (delayMs <= 0) {
       this.#governorTimer?.cancel();
       this.#governorTimer = undefined;

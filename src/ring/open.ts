@@ -13,6 +13,7 @@ import type { PreviousEnd } from './segment-header.ts';
 import { SLOTS_FOR_START } from './segment-opener.ts';
 import { makeSlot, SlotFiles, slotName, slotOfName } from './slot-files.ts';
 import { Slots } from './slots.ts';
+import { keptTokens } from './token-bucket.ts';
 import type { RecordView, RecoveryReport, RingOptions } from './types.ts';
 
 const CACHE_BYTES = 16 * 1024 * 1024;
@@ -80,6 +81,7 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
       known === undefined
         ? newState(options, files, outcome.kind === 'unreadable' ? outcome.highestEpoch : 0)
         : recoveredState(options, files, known);
+    if (known !== undefined) resumeGovernor(hooks.governor, known);
     const parts = makeParts(options, hooks, base, known);
     await writeFirstBatch(parts, base, known, options);
     const recovery = reportOf(outcome.kind, known, options.clock.monotonicMs() - startedMs);
@@ -315,6 +317,11 @@ function makeParts(
     onChange: hooks.onChange,
   });
   return { appender, committer };
+}
+
+function resumeGovernor(governor: CommitGovernor, known: Recovered): void {
+  const kept = keptTokens(known.newest, known.segments, known.unsealed.walk.batches);
+  if (kept !== undefined) governor.resume(kept);
 }
 
 function endOfUnsealed(known: Recovered): PreviousEnd {

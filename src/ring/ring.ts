@@ -3,7 +3,7 @@ import { toHex } from '../base/hex.ts';
 import { CisternError } from '../base/errors.ts';
 import type { Appender } from './appender.ts';
 import type { Committer } from './commit.ts';
-import { gatheringGovernor } from './governor.ts';
+import { type CommitGovernor, gatheringGovernor, WearGovernor } from './governor.ts';
 import { sequenceToKeep } from './kept-ranges.ts';
 import { openParts, type OpenedRing } from './open.ts';
 import { Reader } from './reader.ts';
@@ -44,13 +44,17 @@ const LARGE_RING_SLOTS = 32;
  */
 export async function openRing(options: RingOptions): Promise<Ring> {
   const changed = { fn: (): void => undefined };
-  const parts = await openParts(options, {
-    governor: gatheringGovernor,
-    onChange: () => changed.fn(),
-  });
-  const ring = new OpenRing(options, parts);
+  const governor = governorOf(options);
+  const parts = await openParts(options, { governor, onChange: () => changed.fn() });
+  const ring = new OpenRing(options, parts, governor);
   changed.fn = () => ring.deviceChanged();
   return ring;
+}
+
+function governorOf(options: RingOptions): CommitGovernor {
+  const { budgetBytesPerDay } = options;
+  if (budgetBytesPerDay === undefined) return gatheringGovernor;
+  return new WearGovernor({ ...options, budgetBytesPerDay });
 }
 
 class OpenRing implements Ring {
@@ -60,13 +64,15 @@ class OpenRing implements Ring {
   readonly #state: RingState;
   readonly #appender: Appender;
   readonly #committer: Committer;
+  readonly #governor: CommitGovernor;
   readonly #reader: Reader;
   readonly #maxPendingBytes: number;
   #recycler: Recycler | undefined;
   #onAccepting: (() => void)[] = [];
   #isClosed = false;
 
-  constructor(options: RingOptions, parts: OpenedRing) {
+  constructor(options: RingOptions, parts: OpenedRing, governor: CommitGovernor) {
+    this.#governor = governor;
     this.#state = parts.state;
     this.#appender = parts.appender;
     this.#committer = parts.committer;
@@ -261,6 +267,10 @@ class OpenRing implements Ring {
     return this.#state.partitions.need(partitionId).kept.weightFrom(from);
   }
 
+  payFor(deviceBytes: number): void {
+    this.#governor.spent(deviceBytes);
+  }
+
   statistics(): RingStatistics {
     const { counters, identity, segments, slots } = this.#state;
     return {
@@ -272,6 +282,7 @@ class OpenRing implements Ring {
       epoch: this.#state.epoch,
       retiredSlots: slots.retired.length,
       pendingBytes: this.#appender.pendingBytes,
+      wear: this.#governor.gauge(),
       failure: this.#findFailure(),
     };
   }

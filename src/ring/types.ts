@@ -3,6 +3,7 @@ import type { Compressor, Crc32 } from '../platform/compression.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Random } from '../platform/random.ts';
 import type { Volume } from '../platform/volume.ts';
+import type { WearGauge } from './governor.ts';
 
 /**
  * Position of a record in its partition: 0 for the first record ever written, never reused, never
@@ -168,6 +169,8 @@ export interface RingStatistics {
   readonly corruptRecords: number;
   /** Bytes appended and not yet durable. */
   readonly pendingBytes: number;
+  /** How the wear budget stands; undefined where there is none. */
+  readonly wear: WearGauge | undefined;
   /** Not undefined while the device cannot be written: nothing is acknowledged. */
   readonly failure: Error | undefined;
 }
@@ -219,6 +222,8 @@ export interface RingOptions {
   /** A multiple of 64 KiB (tests use small ones); 4 MiB in the product. */
   readonly segmentSizeBytes: number;
   readonly maxCommitWindowMs: number;
+  /** Device bytes a day that commits are stretched to keep to; absent: as many as it takes. */
+  readonly budgetBytesPerDay?: number;
   /** Try zstd on batches larger than a page. */
   readonly compress: boolean;
   /** Called while a new ring is zero-filled. */
@@ -323,6 +328,8 @@ export interface Ring {
   /** As `trimToBytes` counts, the bytes of records in [from, durableOffset). */
   weightFrom(partitionId: number, from: Offset): number;
 
+  /** Takes from the wear budget what was written to the same device beside the ring. */
+  payFor(deviceBytes: number): void;
   statistics(): RingStatistics;
   /** Commits, waits for the device, closes the files. Nothing may be appended afterwards. */
   close(): Promise<void>;
