@@ -1,4 +1,5 @@
 import { isLoopback } from '../base/address.ts';
+import { budgetFloor } from './cost.ts';
 import {
   DAY_MS,
   DEFAULT_ADMIN_LISTEN,
@@ -11,7 +12,6 @@ import {
   MAX_SEGMENTS,
   MIN_SEGMENTS,
   PACKET_SHARE,
-  PAGE_BYTES,
   SEGMENT_UNIT_BYTES,
   STORAGE_DEFAULTS,
 } from './defaults.ts';
@@ -46,6 +46,8 @@ import { describeSize, formatDuration, formatSize } from './units.ts';
 
 const YEAR_MS = 365.25 * DAY_MS;
 const MAX_BYTES = Number.MAX_SAFE_INTEGER;
+/** To choose a remedy from. */
+const WINDOWS_MS = [100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000];
 
 export function readNode(table: TableReader): NodeConfig {
   const id = table.optional('id', plainName);
@@ -60,9 +62,11 @@ export function readStorage(table: TableReader): StorageConfig {
     duration({ min: 1, max: 60_000 }),
     defaults.maxCommitWindowMs,
   );
+  const ringSize = readRingSize(table);
+  const wearTable = table.table('wear');
   const storage: StorageConfig = {
     path: table.value('path', dataPath, defaults.path),
-    ...readRingSize(table),
+    ...ringSize,
     maxCommitWindowMs,
     onFailure: table.value(
       'on_failure',
@@ -70,8 +74,9 @@ export function readStorage(table: TableReader): StorageConfig {
       defaults.onFailure,
     ),
     allowCow: table.value('allow_cow', anyBoolean, defaults.allowCow),
-    wear: readWear(table.table('wear'), maxCommitWindowMs),
+    wear: readWear(wearTable),
   };
+  checkBudget(table, wearTable, storage);
   table.finish();
   return storage;
 }
@@ -110,7 +115,7 @@ function readRingSize(table: TableReader): { sizeBytes: number; segmentSizeBytes
   return { sizeBytes: segments * segmentSizeBytes, segmentSizeBytes };
 }
 
-function readWear(table: TableReader, maxCommitWindowMs: number): WearConfig {
+function readWear(table: TableReader): WearConfig {
   const budgetPerSecond = table.optional('budget', rate('bytes', '"4GiB/day"'));
   const enduranceBytes = table.optional('endurance', size({ min: 1, max: MAX_BYTES }));
   const lifetimeMs = table.optional('lifetime', duration({ min: DAY_MS, max: 100 * YEAR_MS }));
@@ -136,22 +141,40 @@ function readWear(table: TableReader, maxCommitWindowMs: number): WearConfig {
         ? enduranceBytes / (lifetimeMs / DAY_MS)
         : STORAGE_DEFAULTS.wear.budgetBytesPerDay,
   );
-  const floor = budgetFloor(maxCommitWindowMs);
-  const from = ['budget', 'endurance'].find((key) => table.has(key));
-  if (from !== undefined && budgetBytesPerDay < floor) {
-    table.issues.warning(
-      table.keyPath(from),
-      `${describeSize(budgetBytesPerDay)} a day is below the ${describeSize(floor)} that one page ` +
-        `every ${formatDuration(maxCommitWindowMs)} costs`,
-      'Allow more, or let storage.max_commit_window be longer.',
-    );
-  }
   return { budgetBytesPerDay, enduranceBytes, lifetimeMs };
 }
 
-/** Device bytes a day of one page every commit window: no governor can keep below it under load. */
-export function budgetFloor(maxCommitWindowMs: number): number {
-  return Math.round((DAY_MS / maxCommitWindowMs) * PAGE_BYTES);
+/** The longest commit window has a price, which no governor can go below while clients send. */
+function checkBudget(table: TableReader, wearTable: TableReader, storage: StorageConfig): void {
+  const { maxCommitWindowMs, wear } = storage;
+  const { budgetBytesPerDay } = wear;
+  const floor = budgetFloor(storage);
+  if (budgetBytesPerDay >= floor) return;
+  const window = formatDuration(maxCommitWindowMs);
+  const price = `the ${describeSize(floor)} that one page every ${window} costs`;
+  const key = ['budget', 'endurance'].find((each) => wearTable.has(each));
+  if (key === undefined) {
+    table.issues.warning(
+      table.keyPath('max_commit_window'),
+      `the default budget of ${describeSize(budgetBytesPerDay)} a day is below ${price}`,
+      'Let it be longer, or set a storage.wear.budget that pays for it.',
+    );
+    return;
+  }
+  table.issues.error(
+    wearTable.keyPath(key),
+    `${describeSize(budgetBytesPerDay)} a day is below ${price}, headers and checkpoints included`,
+    `Allow at least "${Math.ceil(floor / 2 ** 20)}MiB/day"${orLongerWindow(storage)}.`,
+  );
+}
+
+function orLongerWindow(storage: StorageConfig): string {
+  const { budgetBytesPerDay } = storage.wear;
+  const windowMs = WINDOWS_MS.find(
+    (maxCommitWindowMs) => budgetFloor({ ...storage, maxCommitWindowMs }) <= budgetBytesPerDay,
+  );
+  if (windowMs === undefined) return '';
+  return `, or let acks take longer, with storage.max_commit_window = "${formatDuration(windowMs)}"`;
 }
 
 export function readAdmin(table: TableReader): AdminConfig {

@@ -1,7 +1,25 @@
 import { DAY_MS, PAGE_BYTES } from './defaults.ts';
 import { quotaCapacity, quotaSum } from './stream-rules.ts';
-import type { Config } from './types.ts';
+import type { Config, StorageConfig } from './types.ts';
 import { describeSize, formatDuration } from './units.ts';
+
+/** Header, summary and the checkpoint that lets an older segment go: of each segment, in pages. */
+const PAGES_A_SEGMENT = 6;
+/** While clients send, the state changes, and a checkpoint of about 16 KiB is written each minute. */
+const CHECKPOINT_BYTES_A_DAY = 24 * 60 * 4 * PAGE_BYTES;
+
+/**
+ * Device bytes a day of one page every commit window, with what the ring writes besides: no governor
+ * can keep below it while clients send.
+ */
+export function budgetFloor(
+  storage: Pick<StorageConfig, 'maxCommitWindowMs' | 'segmentSizeBytes'>,
+): number {
+  const { maxCommitWindowMs, segmentSizeBytes } = storage;
+  const besides = 1 + (PAGES_A_SEGMENT * PAGE_BYTES) / segmentSizeBytes;
+  const pageBytes = (DAY_MS / maxCommitWindowMs) * PAGE_BYTES;
+  return Math.round(pageBytes * besides + CHECKPOINT_BYTES_A_DAY);
+}
 
 /** What a configuration asks of the flash. Bytes, and bytes a day. */
 export interface ConfigCost {
@@ -11,7 +29,9 @@ export interface ConfigCost {
   readonly budgetBytesPerDay: number;
   /** Commits of one page a second that the budget would pay for, day after day. */
   readonly pageCommitsPerSecond: number;
-  /** What one page every `max_commit_window` would cost. */
+  /** What can be written at once after a quiet hour, without a wait. */
+  readonly bucketBytes: number;
+  /** What one page every `max_commit_window` costs, with headers and checkpoints. */
   readonly windowBytesPerDay: number;
   readonly windowMs: number;
   readonly quotaSumBytes: number;
@@ -27,7 +47,8 @@ export function costOf(config: Config): ConfigCost {
     segments: storage.sizeBytes / storage.segmentSizeBytes,
     budgetBytesPerDay,
     pageCommitsPerSecond: budgetBytesPerDay / (DAY_MS / 1000) / PAGE_BYTES,
-    windowBytesPerDay: (DAY_MS / storage.maxCommitWindowMs) * PAGE_BYTES,
+    bucketBytes: budgetBytesPerDay / 24,
+    windowBytesPerDay: budgetFloor(storage),
     windowMs: storage.maxCommitWindowMs,
     quotaSumBytes: quotaSum(streams),
     quotaCapacityBytes: quotaCapacity(storage),
@@ -46,9 +67,10 @@ export function describeCost(cost: ConfigCost): string[] {
   return [
     `ring      ${describeSize(cost.ringBytes)} on flash, in ${cost.segments} segments, made at the first start`,
     `quotas    ${quotas}`,
-    'wear      the budget is not kept to in this version: what waits for an ack is written at once, what waits',
-    `          for none within ${window} (storage.max_commit_window), and the status counts the bytes`,
-    `          ${describeSize(cost.budgetBytesPerDay)} a day would be ${commits} one-page commits a second, the whole day;`,
-    `          one page every ${window} would be ${describeSize(cost.windowBytesPerDay)} a day`,
+    `wear      ${describeSize(cost.budgetBytesPerDay)} a day pays for ${commits} one-page commits a second, for ever; what is not used is kept for`,
+    `          an hour, so ${describeSize(cost.bucketBytes)} more can be written at once, and an ack then takes one flush;`,
+    `          beyond that, small commits wait for each other, up to ${window} (storage.max_commit_window):`,
+    `          one page every ${window} costs ${describeSize(cost.windowBytesPerDay)} a day, the least that a busy gateway can be held to;`,
+    '          full pages are never held back: what they cost beyond the budget is an alarm, and never a loss',
   ];
 }

@@ -19,7 +19,6 @@ const isOneOf =
     values.includes(value);
 
 const NO_LIMIT = 'Take the key out: the uplink then sends as fast as its target acknowledges.';
-const UNPACED = 'Each commit is written at once; the status counts the bytes.';
 const MQTT_ONLY = 'Until then use [uplink.mqtt], or a broker there that forwards.';
 
 /** Every key of the contract that this version does not act on. A later version deletes its row. */
@@ -35,9 +34,6 @@ const ROWS: readonly NotYet[] = [
     effect: 'ignored',
     remedy: 'This version does not check the file system: keep the ring off btrfs and ZFS.',
   },
-  { key: 'storage.wear.budget', effect: 'ignored', remedy: UNPACED },
-  { key: 'storage.wear.endurance', effect: 'ignored', remedy: UNPACED },
-  { key: 'storage.wear.lifetime', effect: 'ignored', remedy: UNPACED },
   {
     key: 'listener.protocol',
     when: isOneOf('mqtt-sn'),

@@ -387,7 +387,40 @@ describe('what belongs together', () => {
       '2: error: storage.wear.lifetime: is missing',
       'Give both, such as endurance = "30TB" and lifetime = "5y", or budget alone.',
     ],
+    [
+      '[storage]\nwear.budget = "4GiB/day"\nwear.endurance = "30TB"\nwear.lifetime = "5y"',
+      '2: error: storage.wear.budget: stands beside endurance or lifetime, which set it too',
+      'Keep either budget, or endurance and lifetime.',
+    ],
+    [
+      '[storage]\nwear.budget = "500MiB/day"',
+      '2: error: storage.wear.budget: 500 MiB a day is below the 701 MiB that one page every 500ms ' +
+        'costs, headers and checkpoints included',
+      'Allow at least "702MiB/day", or let acks take longer, with storage.max_commit_window = "1s".',
+    ],
+    [
+      '[storage]\nwear = { endurance = "30GB", lifetime = "5y" }',
+      '2: error: storage.wear.endurance: 15.7 MiB a day is below the 701 MiB that one page every ' +
+        '500ms costs, headers and checkpoints included',
+      'Allow at least "702MiB/day".',
+    ],
   ]);
+
+  test('a budget as low as the window allows is taken, and a lower one with a longer window', async () => {
+    expect((await load('[storage]\nwear.budget = "702MiB/day"')).warnings).toEqual([]);
+    const longer = '[storage]\nwear.budget = "371MiB/day"\nmax_commit_window = "1s"';
+    expect((await load(longer)).warnings).toEqual([]);
+  });
+
+  test('the default budget, which nobody asked for, does not stop a short window', async () => {
+    const { warnings } = await load('[storage]\nmax_commit_window = "5ms"');
+    expect(warnings.map(({ key, message }) => [key, message])).toEqual([
+      [
+        'storage.max_commit_window',
+        'the default budget of 4 GiB a day is below the 66.3 GiB that one page every 5ms costs',
+      ],
+    ]);
+  });
 
   test('a twin of any free port is no twin', async () => {
     const twice = '[[listener]]\nlisten = "127.0.0.1:0"\n'.repeat(2);

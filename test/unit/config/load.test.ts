@@ -233,8 +233,9 @@ test('the cost says what the design promises it says', async () => {
   const { config } = await load('');
   const text = describeCost(costOf(config)).join('\n');
   expect(text).toContain('256 MiB on flash, in 64 segments');
-  expect(text).toContain('4 GiB a day would be 12 one-page commits a second, the whole day');
-  expect(text).toContain('one page every 500ms would be 675 MiB a day');
+  expect(text).toContain('4 GiB a day pays for 12 one-page commits a second, for ever');
+  expect(text).toContain('171 MiB more can be written at once');
+  expect(text).toContain('one page every 500ms costs 701 MiB a day');
   const { config: quotas } = await load('[[stream]]\nname = "a"\ntopics = ["a"]\nquota = "100MiB"');
   expect(describeCost(costOf(quotas)).join('\n')).toContain(
     '100 MiB of the 195 MiB that quotas may use',

@@ -53,7 +53,6 @@ describe('a remedy offers nothing that the next check refuses', () => {
 
 describe('what is harmless is accepted, and said', () => {
   test.each([
-    ['[storage]\nwear.budget = "4GiB/day"', 'storage.wear.budget'],
     ['[storage]\nallow_cow = true', 'storage.allow_cow'],
     [uplink('priority = ["default"]'), 'uplink[0].priority'],
     [uplink('dead_letter.quota = "1MiB"'), 'uplink[0].dead_letter.quota'],
@@ -62,14 +61,6 @@ describe('what is harmless is accepted, and said', () => {
     expect(warnings.map((each) => [each.key, each.message])).toEqual([
       [key, 'is not in this version yet and has no effect'],
     ]);
-  });
-
-  test('a budget that could not be kept to does not stop a start that does not keep to it', async () => {
-    const { warnings } = await load('[storage]\nwear.budget = "500MiB/day"');
-    expect(warnings.map((each) => each.message)).toContain(
-      '500 MiB a day is below the 675 MiB that one page every 500ms costs',
-    );
-    expect((await load('[storage]\nmax_commit_window = "5ms"')).warnings).toEqual([]);
   });
 
   test('a key that says what happens anyway needs no word', async () => {
