@@ -138,6 +138,11 @@ function addWear(page: MetricsPage, { wear }: Status): void {
   page.counter('wear_payload_bytes_total', 'Handed to the ring.', single(wear.payloadBytes));
   page.counter('wear_flash_bytes_total', 'Written to flash by us.', single(wear.flashBytes));
   page.counter('wear_carried_bytes_total', 'Of it, carried forward.', single(wear.carriedBytes));
+  page.counter(
+    'wear_checkpoint_bytes_total',
+    'Of it, for checkpoints.',
+    single(wear.checkpointBytes),
+  );
   page.counter('wear_device_bytes_total', 'By the device itself.', single(wear.deviceBytes));
   page.counter('wear_flushes_total', 'Flushes of the device by us.', single(wear.flushes));
   page.gauge('wear_amplification', 'Flash bytes by payload bytes.', single(wear.amplification));
@@ -147,11 +152,28 @@ function addWear(page: MetricsPage, { wear }: Status): void {
     single(wear.budgetBytesPerDay),
   );
   page.gauge(
+    'wear_bytes_per_day',
+    'Flash bytes of a day like the last one.',
+    single(wear.bytesPerDay),
+  );
+  page.gauge(
+    'wear_token_bytes',
+    'Device bytes the budget has in hand; negative: a debt.',
+    single(wear.tokenBytes),
+  );
+  page.gauge('wear_bucket_bytes', 'As many as it can have in hand.', single(wear.bucketBytes));
+  page.gauge('wear_ring_laps', 'How often the ring has been written.', single(wear.laps));
+  page.gauge(
     'wear_commit_window_seconds',
     'Least time between two commits now.',
     single(wear.commitWindowMs / 1000),
   );
   page.gauge('wear_years_left', "Of the device, at today's rate.", single(wear.yearsLeft));
+  page.gauge(
+    'wear_flash_used_share',
+    'Of the life of each kind of flash in the eMMC, at most.',
+    (wear.device?.usedShares ?? []).map((share, index) => [{ kind: 'AB'.charAt(index) }, share]),
+  );
 }
 
 function addStreams(page: MetricsPage, { streams }: Status): void {

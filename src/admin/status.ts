@@ -81,15 +81,40 @@ export interface WearStatus {
   readonly payloadBytes: number;
   readonly flashBytes: number;
   readonly carriedBytes: number;
+  /** Of the flash bytes, what checkpoints took; as LMDB counts its pages. */
+  readonly checkpointBytes: number;
   /** From the block device's own counter, for whatever wrote to it; null where it cannot be read. */
   readonly deviceBytes: number | null;
   readonly flushes: number;
   /** Flash bytes by payload bytes; 0 before the first payload. */
   readonly amplification: number;
   readonly budgetBytesPerDay: number;
+  /** Flash bytes of a day like the last one, or like what there was of it; null in the first minute. */
+  readonly bytesPerDay: number | null;
+  /** Device bytes the budget has in hand; negative: a debt, as deep as the bucket at most. */
+  readonly tokenBytes: number;
+  /** As many as it can have in hand: an hour's. Kept over restarts. */
+  readonly bucketBytes: number;
+  /** How far the budget puts commits of one page apart now; 0: an ack takes one flush. */
   readonly commitWindowMs: number;
-  /** Null where the device does not tell its endurance. */
+  /** How often the whole ring has been written, since it was made. */
+  readonly laps: number;
+  /** At the rate of the last day; null where neither configuration nor device tells the endurance. */
   readonly yearsLeft: number | null;
+  /** What the data directory is on; null where that is not to be seen. */
+  readonly device: DeviceStatus | null;
+}
+
+export interface DeviceStatus {
+  /** As the kernel names it, such as `mmcblk0p2`, and the whole disk below it. */
+  readonly name: string;
+  readonly disk: string;
+  /** Since the machine started; null where it cannot be read. */
+  readonly writtenBytes: number | null;
+  /** Of an eMMC: at most so much of the life of each kind of its flash is used; null: not told. */
+  readonly usedShares: readonly number[] | null;
+  /** Of an eMMC: how its reserved blocks stand; null: not told. */
+  readonly preEndOfLife: 'normal' | 'warning' | 'urgent' | null;
 }
 
 export interface StreamStatus {

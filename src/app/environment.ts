@@ -1,5 +1,6 @@
 import type { SecretSource } from '../config/secret.ts';
 import type { CheckpointStore } from '../metadata/types.ts';
+import type { BlockDevice } from '../platform/block-device.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { ClockEvidence } from '../platform/clock-evidence.ts';
 import type { Compressor, Crc32 } from '../platform/compression.ts';
@@ -33,6 +34,8 @@ export interface Environment {
   /** The directory `name` in the data directory, made if need be. */
   openVolume(dataPath: string, name: string): Promise<Volume>;
   openCheckpoints(dataPath: string, volume: Volume): Promise<CheckpointStore>;
+  /** What the data directory is on; undefined where that is not to be seen. It is there already. */
+  findDevice(dataPath: string): BlockDevice | undefined;
   /** Identifies this installation of the system (machine-id(5)); undefined where there is none. */
   machineId(): Promise<string | undefined>;
   /** Where secrets are kept outside the configuration. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { CisternError } from '../base/errors.ts';
 import { openLmdbCheckpoint } from '../metadata/lmdb-checkpoint.ts';
 import type { Logger } from '../platform/logger.ts';
+import { findBlockDevice } from '../platform/node/block-device.ts';
 import { createNodeClock } from '../platform/node/clock.ts';
 import { createNodeClockEvidence } from '../platform/node/clock-evidence.ts';
 import { createNodeCompressor, nodeCrc32 } from '../platform/node/compression.ts';
@@ -49,6 +50,7 @@ export function createNodeEnvironment(options: {
     },
     openCheckpoints: (dataPath, volume) =>
       openLmdbCheckpoint({ path: join(dataPath, 'state'), volume, logger }),
+    findDevice: (dataPath) => findBlockDevice(dataPath),
     async machineId() {
       try {
         return (await readFile('/etc/machine-id', 'utf8')).trim() || undefined;

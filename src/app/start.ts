@@ -150,6 +150,7 @@ async function startInOrder(
     config,
     identity,
     storage,
+    device: environment.findDevice(config.storage.path),
     broker,
     streams,
     keeper,

@@ -1,6 +1,8 @@
 import type { ListenerStatus, Status, StreamStatus } from '../admin/status.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/types.ts';
+import { describeSize } from '../config/units.ts';
+import type { BlockDevice } from '../platform/block-device.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { EventTimes } from '../ring/event-time.ts';
 import type { StreamKeeper } from '../streams/stream-keeper.ts';
@@ -10,6 +12,7 @@ import type { UplinkStatus } from '../uplink/types.ts';
 import { Alarms, type Condition } from './alarms.ts';
 import type { Identity } from './identity.ts';
 import type { Storage } from './storage.ts';
+import { WearReport } from './wear-report.ts';
 
 export interface StatusParts {
   readonly version: string;
@@ -18,6 +21,8 @@ export interface StatusParts {
   readonly config: Config;
   readonly identity: Identity;
   readonly storage: Storage;
+  /** Undefined where it is not to be seen. */
+  readonly device: BlockDevice | undefined;
   readonly broker: Broker;
   readonly streams: StreamTable;
   readonly keeper: StreamKeeper;
@@ -34,22 +39,22 @@ export interface StatusParts {
 export class StatusReport {
   readonly #parts: StatusParts;
   readonly #alarms: Alarms;
+  readonly #wear: WearReport;
   readonly #startedMs: number;
 
   constructor(parts: StatusParts) {
     this.#parts = parts;
     this.#alarms = new Alarms(parts.clock);
+    this.#wear = new WearReport(parts);
     this.#startedMs = parts.clock.monotonicMs();
   }
 
   status(): Status {
-    const { version, clock, config, identity, storage, broker } = this.#parts;
+    const { version, clock, identity, storage, broker } = this.#parts;
     const { ring } = storage;
     const statistics = ring.statistics();
     const { recovery } = ring;
     const uplinks = this.#parts.uplinks();
-    const flashBytes = statistics.flashBytes + storage.checkpoints.writtenBytes;
-    const { payloadBytes } = statistics;
     return {
       node: {
         id: identity.nodeId,
@@ -83,17 +88,7 @@ export class StatusReport {
           corruptRecords: recovery.corruptRecords,
         },
       },
-      wear: {
-        payloadBytes,
-        flashBytes,
-        carriedBytes: statistics.carriedBytes,
-        deviceBytes: null,
-        flushes: statistics.flushes,
-        amplification: payloadBytes === 0 ? 0 : round2(flashBytes / payloadBytes),
-        budgetBytesPerDay: config.storage.wear.budgetBytesPerDay,
-        commitWindowMs: 0,
-        yearsLeft: null,
-      },
+      wear: this.#wear.status(statistics),
       streams: this.#streams(),
       uplinks,
     };
@@ -129,7 +124,7 @@ export class StatusReport {
     const { storage } = this.#parts;
     const { ring, checkpoints } = storage;
     const conditions: Condition[] = [];
-    const { failure, corruptRecords } = ring.statistics();
+    const { failure, corruptRecords, wear } = ring.statistics();
     const { quotaScale } = this.#parts.keeper;
     if (quotaScale < 1) {
       const percent = Math.floor(quotaScale * 100);
@@ -154,6 +149,12 @@ export class StatusReport {
     if (checkpoints.setAside !== undefined) {
       const message = `The checkpoint was set aside and rebuilt: ${checkpoints.setAside}.`;
       conditions.push({ code: 'metadata.rebuilt', message });
+    }
+    if (wear?.exceededSinceMs !== undefined) {
+      const message =
+        `More is written to flash than ${describeSize(wear.budgetBytesPerDay)} a day, so small ` +
+        'commits wait for each other. Raise storage.wear.budget, or let clients send less often.';
+      conditions.push({ code: 'wear.budget_exceeded', message, sinceMs: wear.exceededSinceMs });
     }
     for (const { name, deadLettered } of uplinks) {
       if (deadLettered === 0) continue;
@@ -184,8 +185,4 @@ export class StatusReport {
     }
     return conditions;
   }
-}
-
-function round2(value: number): number {
-  return Math.round(value * 100) / 100;
 }

@@ -1,6 +1,7 @@
 import { assert } from '../base/assert.ts';
 import type { Config } from '../config/types.ts';
 import { decodeControl, encodeControl } from '../metadata/control-record.ts';
+import { meterCheckpoints } from '../metadata/metered-checkpoint.ts';
 import { StateStore } from '../metadata/state-store.ts';
 import type { CheckpointStore, ControlLog } from '../metadata/types.ts';
 import type { Timer } from '../platform/clock.ts';
@@ -40,7 +41,7 @@ export class Storage {
   /** Recovers the ring and takes up the checkpoint; `replay` then joins the two. */
   static async open(config: Config, environment: Environment): Promise<Storage> {
     const { clock, random, crc32, compressor, logger } = environment;
-    const { path, sizeBytes, segmentSizeBytes, maxCommitWindowMs } = config.storage;
+    const { path, sizeBytes, segmentSizeBytes, maxCommitWindowMs, wear } = config.storage;
     const ring = await openRing({
       volume: await environment.openVolume(path, 'ring'),
       clock,
@@ -51,11 +52,13 @@ export class Storage {
       sizeBytes,
       segmentSizeBytes,
       maxCommitWindowMs,
+      budgetBytesPerDay: wear.budgetBytesPerDay,
       compress: true,
       onProgress: environment.onProgress,
     });
     const stateVolume = await environment.openVolume(path, 'state');
-    const checkpoints = await environment.openCheckpoints(path, stateVolume);
+    const store = await environment.openCheckpoints(path, stateVolume);
+    const checkpoints = meterCheckpoints(store, (bytes) => ring.payFor(bytes));
     const log = controlLog(ring);
     const state = new StateStore({ log, checkpoints, clock, logger, ringId: ring.ringId });
     return new Storage(ring, state, checkpoints, environment);

@@ -8,6 +8,7 @@ import type { ClockWord } from '../../src/platform/clock-evidence.ts';
 import { nodeCompressor, nodeCrc32 } from '../../src/platform/node/compression.ts';
 import { createNodePasswordHashing } from '../../src/platform/node/password-hashing.ts';
 import { readTokenKeys } from '../../src/platform/node/token-keys.ts';
+import type { BlockDevice } from '../../src/platform/block-device.ts';
 import type { Volume } from '../../src/platform/volume.ts';
 import { MemoryLogger } from './memory-logger.ts';
 import { SimClient } from './sim-client.ts';
@@ -24,6 +25,8 @@ export class SimCistern {
   readonly logger = new MemoryLogger();
   /** Files beside the configuration, by path: what a client may do, and who it may be. */
   readonly files: Record<string, string> = {};
+  /** What the data directory is said to be on. */
+  device: BlockDevice | undefined;
   readonly #volume: Volume;
   readonly #checkpoints: CheckpointStore;
   readonly #seed: number;
@@ -118,6 +121,7 @@ export class SimCistern {
       lockData: async () => ({ release: async () => undefined }),
       openVolume: async () => this.#volume,
       openCheckpoints: async () => this.#checkpoints,
+      findDevice: () => this.device,
       machineId: async () => 'sim-machine',
       secrets: { readText: async (path) => this.#read(path), env: {} },
       passwordHashing: createNodePasswordHashing(),

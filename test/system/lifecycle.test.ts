@@ -160,12 +160,18 @@ const STATUS_SHAPE = {
     payloadBytes: 'number',
     flashBytes: 'number',
     carriedBytes: 'number',
+    checkpointBytes: 'number',
     deviceBytes: 'number or null',
     flushes: 'number',
     amplification: 'number',
     budgetBytesPerDay: 'number',
+    bytesPerDay: 'number or null',
+    tokenBytes: 'number',
+    bucketBytes: 'number',
     commitWindowMs: 'number',
+    laps: 'number',
     yearsLeft: 'number or null',
+    device: 'object or null',
   },
   streams: [
     {
@@ -205,16 +211,24 @@ const STATUS_SHAPE = {
   ],
 };
 
-const NULLABLE = new Set(['deviceBytes', 'yearsLeft', 'drainEtaSeconds', 'lastError']);
+const NULLABLE = new Map([
+  ['bytesPerDay', 'number or null'],
+  ['deviceBytes', 'number or null'],
+  ['device', 'object or null'],
+  ['yearsLeft', 'number or null'],
+  ['drainEtaSeconds', 'number or null'],
+  ['lastError', 'string or null'],
+]);
 
 function shapeOf(value: unknown, key = ''): unknown {
+  const nullable = NULLABLE.get(key);
+  if (nullable !== undefined) return nullable;
   if (Array.isArray(value)) return value.slice(0, 1).map((entry) => shapeOf(entry));
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value).map(([name, part]) => [name, shapeOf(part, name)]);
     return Object.fromEntries(entries);
   }
-  if (!NULLABLE.has(key)) return typeof value;
-  return `${key === 'lastError' ? 'string' : 'number'} or null`;
+  return typeof value;
 }
 
 test('the status document has the keys of its contract, no more and no less', async () => {

@@ -31,12 +31,18 @@ export function exampleStatus(): Status {
       payloadBytes: 200_000,
       flashBytes: 220_000,
       carriedBytes: 4096,
+      checkpointBytes: 16_384,
       deviceBytes: null,
       flushes: 50,
       amplification: 1.1,
       budgetBytesPerDay: 4_294_967_296,
+      bytesPerDay: 3_000_000_000,
+      tokenBytes: 178_000_000,
+      bucketBytes: 178_956_971,
       commitWindowMs: 0,
+      laps: 0.14,
       yearsLeft: null,
+      device: null,
     },
     streams: [
       {
