@@ -35,6 +35,13 @@ const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry
     },
   ],
   [
+    'wear',
+    {
+      summary: 'show what a running gateway writes to flash, and how long that may last',
+      load: async () => (await import('./commands/wear.ts')).wearCommand,
+    },
+  ],
+  [
     'import',
     {
       summary: 'print the configuration that does what a mosquitto.conf does',
@@ -72,7 +79,7 @@ const COMMANDS: ReadonlyMap<string, CommandEntry> = new Map<string, CommandEntry
 ]);
 
 /** Commands of the contract that a later version brings. */
-const LATER: ReadonlySet<string> = new Set(['wear', 'uplink']);
+const LATER: ReadonlySet<string> = new Set(['uplink']);
 
 /**
  * Runs one command line, `argv` without the program's name, and resolves to the exit code: 0 done,

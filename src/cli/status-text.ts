@@ -1,6 +1,7 @@
 import type { DropCounts, Status } from '../admin/status.ts';
 import { describeSize } from '../config/units.ts';
 import type { UplinkStatus } from '../uplink/types.ts';
+import { count, duration, plural, row } from './text-parts.ts';
 
 /** The status on one screen, for people. */
 export function formatStatus(status: Status): string {
@@ -89,10 +90,6 @@ function formatUplinks(uplinks: readonly UplinkStatus[]): string[] {
   ];
 }
 
-function row(what: string, text: string): string {
-  return `${what.padEnd(12)}${text}`;
-}
-
 /** The first two columns to the left, figures to the right. */
 function table(rows: readonly (readonly string[])[]): string[] {
   const widths = (rows[0] ?? []).map((_, column) =>
@@ -106,15 +103,6 @@ function table(rows: readonly (readonly string[])[]): string[] {
       })
       .join('   '),
   );
-}
-
-/** With thin groups of three: 1,234,567. */
-function count(value: number): string {
-  return String(value).replace(/\B(?=(\d{3})+(?!\d))/g, ',');
-}
-
-function plural(value: number, one: string, many = `${one}s`): string {
-  return `${count(value)} ${value === 1 ? one : many}`;
 }
 
 function unlessNone(counts: DropCounts, one: string, many: string): string {
@@ -131,22 +119,4 @@ function drops(dropped: DropCounts, word = ''): string {
   const sum = total(dropped);
   const list = reasons.map(([reason, value]) => `${reason} ${count(value)}`).join(', ');
   return sum === 0 ? `0${word}` : `${count(sum)}${word} (${list})`;
-}
-
-/** The two largest units: `3 d 4 h`, `61 s` as `1 min 1 s`. */
-function duration(seconds: number): string {
-  const units = [
-    ['d', 86_400],
-    ['h', 3600],
-    ['min', 60],
-    ['s', 1],
-  ] as const;
-  let rest = Math.round(seconds);
-  const parts: string[] = [];
-  for (const [unit, size] of units) {
-    const amount = Math.floor(rest / size);
-    rest -= amount * size;
-    if (amount > 0) parts.push(`${amount} ${unit}`);
-  }
-  return parts.length === 0 ? '0 s' : parts.slice(0, 2).join(' ');
 }

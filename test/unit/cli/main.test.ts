@@ -38,13 +38,13 @@ describe('help', () => {
   test('lists the commands, and none that is not there', async () => {
     const { code, out } = await run(['--help']);
     expect(code).toBe(0);
-    for (const name of ['run', 'check', 'status', 'import', 'log', 'pub', 'sub']) {
+    for (const name of ['run', 'check', 'status', 'wear', 'import', 'log', 'pub', 'sub']) {
       expect(out).toMatch(new RegExp(`^ {2}${name} `, 'm'));
     }
-    expect(out).not.toMatch(/^ {2}(wear|uplink) /m);
+    expect(out).not.toMatch(/^ {2}uplink /m);
   });
 
-  test.each(['run', 'check', 'status', 'import', 'log', 'pub', 'sub'])(
+  test.each(['run', 'check', 'status', 'wear', 'import', 'log', 'pub', 'sub'])(
     '%s has one, with examples',
     async (name) => {
       const asked = await run([name, '--help']);
@@ -67,8 +67,10 @@ describe('help', () => {
 describe('what is not understood ends with 2 and two lines', () => {
   test.each([
     [['stauts'], 'There is no command "stauts". Did you mean status?\nUsage: cistern run|'],
-    [['wear'], 'cistern wear is not in this version yet.\nThis version has run, check, '],
-    [['uplink', 'list'], 'cistern uplink is not in this version yet.\n'],
+    [
+      ['uplink', 'list'],
+      'cistern uplink is not in this version yet.\nThis version has run, check, ',
+    ],
     [
       ['run', '--conifg', 'x'],
       'cistern run: there is no option --conifg. Did you mean --config?\n',
@@ -116,8 +118,8 @@ describe('check', () => {
     const { code, out, err } = await run(['check']);
     expect([code, err]).toEqual([0, '']);
     expect(out).toContain('[[listener]]\nlisten = "127.0.0.1:1883"\n');
-    expect(out).toContain('4 GiB a day would be 12 one-page commits a second');
-    expect(out).toContain('not kept to in this version');
+    expect(out).toContain('4 GiB a day pays for 12 one-page commits a second');
+    expect(out).not.toContain('not kept to in this version');
   });
 
   test('ends with 3 and every error of the file', async () => {
@@ -201,6 +203,18 @@ describe('status', () => {
     expect(code).toBe(0);
     expect(out).toMatch(/^gw-0042 .*up 1 h 2 min/);
     expect(out).toMatch(/^cloud +backoff +400 \(78\.1 KiB\) +1 min 1 s/m);
+  });
+
+  test('wear --json prints its part of the document', async () => {
+    const { code, out } = await run(['wear', '--json', '--admin', await startGateway()]);
+    expect(code).toBe(0);
+    expect(JSON.parse(out)).toEqual(exampleStatus().wear);
+  });
+
+  test('wear, for people', async () => {
+    const { code, out } = await run(['wear', '--admin', await startGateway()]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^budget +4 GiB a day$/m);
   });
 
   test('takes address and token from a configuration', async () => {

@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import type { Status } from '../../../src/admin/status.ts';
 import { compileFormat, type ShownMessage } from '../../../src/cli/message-format.ts';
 import { createProgress } from '../../../src/cli/progress.ts';
 import { readAll, splitLines } from '../../../src/cli/split-lines.ts';
 import { describeStart } from '../../../src/cli/start-report.ts';
 import { formatStatus } from '../../../src/cli/status-text.ts';
+import { formatWear } from '../../../src/cli/wear-text.ts';
 import { loadConfig } from '../../../src/config/load.ts';
 import { exampleStatus } from '../admin/example-status.ts';
 
@@ -196,5 +198,64 @@ describe('the status page', () => {
     const row = lines[lines.indexOf(head) + 1] ?? '';
     expect(row.slice(0, head.indexOf('TAIL') + 4)).toMatch(/ 1,010$/);
     expect(row.slice(0, head.indexOf('DURABLE') + 7)).toMatch(/ 1,005$/);
+  });
+});
+
+describe('wear', () => {
+  const shown = (changes: Partial<Status['wear']> = {}): string[] => {
+    const status = exampleStatus();
+    return formatWear({ ...status, wear: { ...status.wear, ...changes } }).split('\n');
+  };
+
+  test('what is there is told', () => {
+    expect(shown()).toEqual([
+      'gw-0042   cistern 0.1.0   up 1 h 2 min',
+      '',
+      'budget      4 GiB a day',
+      'rate        2.79 GiB a day, by the last 24 hours or what there is of them',
+      'in hand     170 MiB of 171 MiB; a commit waits for nothing',
+      'written     215 KiB for 195 KiB of payload (1.1 times), 50 flushes',
+      'checkpoint  16 KiB of it',
+      "carried     4 KiB written again so that rotation keeps it, 2 % of all records' bytes",
+      'ring        256 MiB, written 0.14 times since it was made',
+      'will last   not known: the device does not tell its endurance; set endurance and lifetime in [storage.wear]',
+      'device      not to be seen from here: the file system has no block device of its own',
+      '',
+    ]);
+  });
+
+  test('a debt is one', () => {
+    expect(shown({ tokenBytes: -(2 ** 20), commitWindowMs: 165 })).toContain(
+      'in hand     nothing, and a debt of 1 MiB (at most 171 MiB); commits of a page are 165 ms apart',
+    );
+  });
+
+  const device = {
+    name: 'mmcblk0p2',
+    disk: 'mmcblk0',
+    writtenBytes: 2 ** 30,
+    usedShares: [0.2, 1.1],
+    preEndOfLife: 'warning',
+  } as const;
+
+  test('an eMMC tells its wear', () => {
+    expect(shown({ device, deviceBytes: 2 ** 20, yearsLeft: 12.3 }).slice(-4)).toEqual([
+      'will last   12.3 years at this rate',
+      'device      mmcblk0p2 on mmcblk0: 1 MiB written by whomever since the gateway started, 1 GiB since the machine did',
+      'its flash   of its life is used: at most 20 %, more than it was made for; reserved blocks: warning',
+      '',
+    ]);
+  });
+
+  test('what it does not tell is said in words, and is no 0', () => {
+    const silent = { ...device, disk: 'mmcblk0p2', writtenBytes: null, usedShares: null };
+    const lines = shown({ device: silent, deviceBytes: null, bytesPerDay: null });
+    expect(lines).toContain('rate        not known in the first minute');
+    expect(lines).toContain('will last   not known in the first minute');
+    expect(lines.slice(-3)).toEqual([
+      'device      mmcblk0p2: tells no writes',
+      'its flash   tells no wear (an eMMC does)',
+      '',
+    ]);
   });
 });
