@@ -102,6 +102,11 @@ export class Appender {
     return this.#pendingBytes;
   }
 
+  /** What a batch of a few pages is likely to shrink to on flash. */
+  get packedShare(): number {
+    return this.#compression?.packedShare ?? 1;
+  }
+
   /** Where something is in it. */
   get openBatch(): BatchWriter | undefined {
     return this.hasOpen ? this.#open : undefined;

@@ -222,6 +222,7 @@ export class Committer {
     const nowMs = Math.floor(this.#state.clock.monotonicMs());
     const proposal = {
       bodyBytes: writer.bodyBytes,
+      packedShare: this.#appender.packedShare,
       sinceLastMs: nowMs - this.#lastCommitMs,
       waiting: writer.isUrgent ? Infinity : writer.waiters.length,
       active: this.#recent.size,

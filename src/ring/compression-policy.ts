@@ -14,6 +14,8 @@ const SAVED_FOR_QUICK_MS = 25;
 const THOROUGH_GAIN = 1 / 6;
 /** A thorough try of more takes milliseconds, and saves a small share of that many pages. */
 const MAX_THOROUGH_BYTES = 64 * 1024;
+/** What is hoped for before anything was tried. */
+const HOPED_SHARE = 0.5;
 
 /**
  * Which batches are worth a try. One that fits a page has nothing to save; random payloads save
@@ -32,6 +34,7 @@ export class CompressionPolicy {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #quick = new Tries();
   readonly #thorough = new Tries();
+  #packedShare = HOPED_SHARE;
   #savedMs = MAX_SAVED_MS;
   #countedMs: number;
 
@@ -39,6 +42,11 @@ export class CompressionPolicy {
     this.#compressor = compressor;
     this.#clock = clock;
     this.#countedMs = clock.monotonicMs();
+  }
+
+  /** What a body of a few pages is likely to shrink to, by the last one that was tried; 1: it is not. */
+  get packedShare(): number {
+    return this.#packedShare;
   }
 
   /**
@@ -57,6 +65,7 @@ export class CompressionPolicy {
     this.#savedMs -= this.#clock.monotonicMs() - startMs;
     const isSmaller = pagesOf(headerBytes + packed.length) < pages;
     this.#quick.note(isSmaller);
+    this.#packedShare = isSmaller ? packed.length / body.length : 1;
     return isSmaller ? packed : undefined;
   }
 

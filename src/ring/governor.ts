@@ -9,6 +9,8 @@ import { type KeptTokens, TokenBucket } from './token-bucket.ts';
 export interface CommitProposal {
   /** Bytes encoded in the open batch. */
   readonly bodyBytes: number;
+  /** What they are likely to shrink to, once there is more than a page of them. */
+  readonly packedShare: number;
   /** Milliseconds since the last commit began. */
   readonly sinceLastMs: number;
   /** Clients that wait for it to be durable. */
@@ -97,7 +99,8 @@ const USUAL_HEADER_BYTES = BATCH_FIXED_BYTES + 24;
  * to come back at the budget's rate, which is where a steady load settles and keeps a reserve; twice
  * that when the bucket is empty, and more in debt, so that debts are paid. Never more than
  * `maxCommitWindowMs`, and only while waiting saves pages: a load that fills them is never slowed
- * down, and one client that sends window after window is not, once they are half full.
+ * down, and one client that sends window after window is not, once they are half full. What packs
+ * well waits until it fills a page packed: that is where waiting saves most.
  */
 export class WearGovernor implements CommitGovernor {
   readonly #bucket: TokenBucket;
@@ -132,10 +135,11 @@ export class WearGovernor implements CommitGovernor {
     const gatherMs = gatheringDelayMs(proposal);
     const { tokens } = this.#bucket;
     if (tokens >= this.#lowTokens) return gatherMs;
-    const bytes = proposal.bodyBytes + USUAL_HEADER_BYTES;
+    const bytes = proposal.bodyBytes * proposal.packedShare + USUAL_HEADER_BYTES;
     const pageBytes = toPages(bytes);
+    const isLarge = proposal.bodyBytes >= LARGE_BYTES - PAGE_BYTES;
     const share = isLast(proposal) ? LAST_PADDING_SHARE : PADDING_SHARE;
-    if (pageBytes - bytes <= pageBytes * share || pageBytes >= LARGE_BYTES) return gatherMs;
+    if (pageBytes - bytes <= pageBytes * share || isLarge) return gatherMs;
     // Whole milliseconds, as `sinceLastMs` is: a clock that counts in less would be asked for ever.
     const wearMs = Math.ceil(this.#gapMs(pageBytes, tokens) - proposal.sinceLastMs);
     return Math.max(gatherMs, wearMs);

@@ -5,6 +5,7 @@ import type { DeviceReadings } from '../../../src/platform/block-device.ts';
 import { SimCistern } from '../../support/sim-cistern.ts';
 import { SimClock } from '../../support/sim-clock.ts';
 import { SimDisk } from '../../support/sim-disk.ts';
+import { SimRandom } from '../../support/sim-random.ts';
 
 const MIB = 2 ** 20;
 const DAY_S = 86_400;
@@ -40,11 +41,10 @@ function statusOf(cistern: SimCistern): Status {
 /** Of random bytes, which no compression makes smaller. */
 async function publish(cistern: SimCistern, byteCount: number): Promise<void> {
   const client = await cistern.connected({ clientId: 'c' });
-  const payload = Buffer.from(
-    Array.from({ length: PAYLOAD_BYTES }, (_, n) => (n * n * 31 + n) % 251),
-  );
-  for (let sent = 0; sent < byteCount; sent += payload.length) {
-    client.publish('a', payload, { qos: 1, packetId: 1 + ((sent / payload.length) % 1000) });
+  const random = new SimRandom(1);
+  for (let sent = 0; sent < byteCount; sent += PAYLOAD_BYTES) {
+    const packetId = 1 + ((sent / PAYLOAD_BYTES) % 1000);
+    client.publish('a', Buffer.from(random.bytes(PAYLOAD_BYTES)), { qos: 1, packetId });
     await cistern.settle(10);
   }
 }

@@ -3,7 +3,7 @@ import { gatheringGovernor, RecentWaiters, WearGovernor } from '../../../src/rin
 import { MemoryLogger } from '../../support/memory-logger.ts';
 import { SimClock } from '../../support/sim-clock.ts';
 
-const small = { bodyBytes: 200, sinceLastMs: 1, waiting: 1, active: 1 };
+const small = { bodyBytes: 200, packedShare: 1, sinceLastMs: 1, waiting: 1, active: 1 };
 
 describe('when the open batch is committed', () => {
   test('at once for a lone client, however soon after the last commit', () => {
@@ -67,7 +67,7 @@ function makeGovernor(): {
 }
 
 describe('the budget', () => {
-  const lone = { bodyBytes: 200, sinceLastMs: 0, waiting: 1, active: 1 };
+  const lone = { bodyBytes: 200, packedShare: 1, sinceLastMs: 0, waiting: 1, active: 1 };
 
   test('is not felt while a quarter of the hour is there: a lone client waits for one flush', () => {
     const { governor, leave } = makeGovernor();
@@ -113,6 +113,16 @@ describe('the budget', () => {
     }
     expect(governor.delayMs({ ...some, bodyBytes: 3300 })).toBeGreaterThan(0);
     expect(governor.delayMs({ ...some, bodyBytes: 4 * 4096 + 100 })).toBeGreaterThan(0);
+  });
+
+  test('lets what packs well fill a page packed', () => {
+    const { governor, leave } = makeGovernor();
+    leave(-BUCKET);
+    const packs = { ...lone, sinceLastMs: 5, active: 3, packedShare: 0.25 };
+    expect(governor.delayMs({ ...packs, bodyBytes: 3500 })).toBe(410 - 5);
+    expect(governor.delayMs({ ...packs, bodyBytes: 13_500 })).toBe(405);
+    expect(governor.delayMs({ ...packs, bodyBytes: 15_000 })).toBe(0);
+    expect(governor.delayMs({ ...packs, packedShare: 0.1, bodyBytes: 62_000 })).toBe(0);
   });
 
   test('does not slow down a client that sends window after window, once pages are half full', () => {
