@@ -1,7 +1,7 @@
 // Plain JavaScript, because it runs on whatever Node the machine has, before anything is installed.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 /** The repository's root, without a slash at the end. */
@@ -9,7 +9,8 @@ export const root = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/
 /** Node 24, from the npm package for this machine's processor. */
 export const node24 = `${root}/node_modules/.bin/node`;
 
-const stampPath = `${root}/node_modules/.cistern-lock`;
+const folder = `${root}/node_modules`;
+const stampPath = `${folder}/.cistern-lock`;
 
 function lockHash() {
   const hash = createHash('sha256');
@@ -34,6 +35,11 @@ export function ensureInstalled() {
   }
   const hash = lockHash();
   if (isInstalled(hash)) return;
+  if (lstatSync(folder, { throwIfNoEntry: false })?.isSymbolicLink() === true) {
+    // npm ci would empty what the link leads to, which is somebody else's.
+    console.error(`${folder} is a link to packages of another lock file: remove it.`);
+    process.exit(1);
+  }
   console.error('Installing the packages of package-lock.json (once; about 500 MB) ...');
   // npm warns that some tools want a newer Node than the system's: they get Node 24 from the lock file.
   const npmArguments = ['ci', '--loglevel=error', '--ignore-scripts'];
