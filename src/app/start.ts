@@ -103,6 +103,7 @@ async function startInOrder(
     random,
     logger: logger.child('broker'),
     limits,
+    mayUseMemory: config.storage.onFailure === 'memory',
     memory,
     version,
   });

@@ -1,4 +1,5 @@
 import { assert } from '../base/assert.ts';
+import { CisternError } from '../base/errors.ts';
 import type { Config } from '../config/types.ts';
 import { decodeControl, encodeControl } from '../metadata/control-record.ts';
 import { meterCheckpoints } from '../metadata/metered-checkpoint.ts';
@@ -59,7 +60,7 @@ export class Storage {
     const stateVolume = await environment.openVolume(path, 'state');
     const store = await environment.openCheckpoints(path, stateVolume);
     const checkpoints = meterCheckpoints(store, (bytes) => ring.payFor(bytes));
-    const log = controlLog(ring);
+    const log = controlLog(ring, config.storage.onFailure === 'memory');
     const state = new StateStore({ log, checkpoints, clock, logger, ringId: ring.ringId });
     return new Storage(ring, state, checkpoints, environment);
   }
@@ -90,6 +91,7 @@ export class Storage {
       },
       checkpoint: (covered) => state.checkpointCovering(covered),
     });
+    state.pay();
     this.#checkpointNowAndThen();
   }
 
@@ -156,17 +158,13 @@ export class Storage {
 }
 
 /** The partition `$state` as the state store writes to it. */
-function controlLog(ring: Ring): ControlLog {
+function controlLog(ring: Ring, mayUseMemory: boolean): ControlLog {
   return {
     append(key, value, rides) {
-      const sequence = ring.append({
-        partitionId: STATE_PARTITION_ID,
-        source: null,
-        flags: RecordFlag.control,
-        attributes: NO_BYTES,
-        payload: encodeControl(key, value),
-        rides,
-      });
+      if (ring.failed) return undefined;
+      const payload = encodeControl(key, value);
+      const sequence = appendControl(ring, payload, rides);
+      if (sequence === undefined) return undefined;
       const info = ring.partition(STATE_PARTITION_ID);
       assert(info !== undefined, 'the partition $state always exists');
       return { offset: info.tailOffset - 1, sequence };
@@ -175,8 +173,29 @@ function controlLog(ring: Ring): ControlLog {
       ring.durableSequence >= sequence
         ? Promise.resolve()
         : new Promise((resolve) => ring.whenDurable({ onDurable: () => resolve() })),
+    onRoom: (fn) => ring.onAccepting(fn, true),
+    get isSuspended() {
+      return mayUseMemory && ring.failed;
+    },
     get lastSequence() {
       return ring.lastSequence;
     },
   };
+}
+
+/** Undefined where the ring has not even room for what is small. */
+function appendControl(ring: Ring, payload: Uint8Array, rides: boolean): number | undefined {
+  try {
+    return ring.append({
+      partitionId: STATE_PARTITION_ID,
+      source: null,
+      flags: RecordFlag.control,
+      attributes: NO_BYTES,
+      payload,
+      rides,
+    });
+  } catch (error) {
+    if (error instanceof CisternError && error.code === 'RING_FULL') return undefined;
+    throw error;
+  }
 }

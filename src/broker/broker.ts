@@ -17,6 +17,7 @@ import type { RingReader } from './catch-up.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionHost } from './connection-host.ts';
 import { BrokerCounters } from './counters.ts';
+import { Durability } from './durability.ts';
 import type { LappedMessages } from './lapped-messages.ts';
 import { handleConnect, type ConnectContext } from './handle-connect.ts';
 import { PublishHandler } from './handle-publish.ts';
@@ -51,6 +52,8 @@ export interface BrokerOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly limits: BrokerLimits;
+  /** Go on from memory while flash cannot be written. */
+  readonly mayUseMemory: boolean;
   /** Of this program, for `$SYS`. */
   readonly memory: MemoryUse;
   readonly version: string;
@@ -67,6 +70,7 @@ export class Broker implements ConnectionHost {
   readonly counters = new BrokerCounters();
   readonly expiry: MessageExpiry;
   readonly #ring: Ring;
+  readonly #durability: Durability;
   readonly #clock: Clock;
   readonly #limits: BrokerLimits;
   readonly #connections = new Set<Connection>();
@@ -92,6 +96,9 @@ export class Broker implements ConnectionHost {
     const { ring, state, streams, clock, times, random, limits } = options;
     this.logger = options.logger;
     this.#ring = ring;
+    const { mayUseMemory } = options;
+    const durability = new Durability({ ring, state, mayUseMemory });
+    this.#durability = durability;
     this.#clock = clock;
     this.#limits = limits;
     this.expiry = new MessageExpiry(clock, times);
@@ -99,6 +106,7 @@ export class Broker implements ConnectionHost {
     const { topics, registry, lapped } = createSessionParts({
       ring,
       state,
+      durability,
       streams,
       clock,
       times,
@@ -120,8 +128,8 @@ export class Broker implements ConnectionHost {
     const retained = this.#retained;
     this.#router = new Router({ ring, topics, retained, counters });
     const router = this.#router;
-    this.#wills = new Wills({ state, router, topics, clock, times, registry });
-    const lastSequence = () => ring.lastSequence;
+    this.#wills = new Wills({ state, durability, router, topics, clock, times, registry });
+    const lastSequence = () => durability.lastSequence;
     this.#publish = new PublishHandler({
       topics,
       router,
@@ -143,6 +151,7 @@ export class Broker implements ConnectionHost {
       random,
       limits,
       lastSequence,
+      durability,
       connectionOf: (clientId) => this.#byClient.get(clientId),
       opened: (connection) => this.#opened(connection),
     };
@@ -207,7 +216,7 @@ export class Broker implements ConnectionHost {
   }
 
   get durableSequence(): number {
-    return this.#ring.durableSequence;
+    return this.#durability.sequence;
   }
 
   /** With a failed device messages that need no flash still pass; the others are refused one by one. */
@@ -311,8 +320,8 @@ export class Broker implements ConnectionHost {
     return this.#clock.monotonicMs();
   }
 
-  whenDurable(waiter: DurabilityWaiter): void {
-    this.#ring.whenDurable(waiter);
+  whenDurable(sequence: number, waiter: DurabilityWaiter): void {
+    this.#durability.whenReached(sequence, waiter);
   }
 
   park(connection: Connection): void {
@@ -473,6 +482,8 @@ export class Broker implements ConnectionHost {
       }
     }
     this.#shedUnfinished();
+    // Ends and wills are for flash: where it takes nothing, they come later.
+    if (this.#durability.isHeldUp) return;
     for (const session of this.#registry.expired()) {
       this.#wills.publish(session.clientId);
       this.#registry.remove(session);

@@ -14,8 +14,8 @@ export interface ConnectionHost {
   readonly counters: BrokerCounters;
   readonly durableSequence: number;
   readonly accepting: boolean;
-  /** Calls `waiter.onDurable` when all that was appended so far is durable. */
-  whenDurable(waiter: DurabilityWaiter): void;
+  /** Calls `waiter.onDurable` when what has this sequence may be durable, with how far that is so. */
+  whenDurable(sequence: number, waiter: DurabilityWaiter): void;
   /** QoS 1 and 2 messages that a 5.0 client may have unacknowledged. */
   readonly receiveMaximum: number;
   nowMs(): number;

@@ -513,7 +513,7 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
   #waitForCommit(): void {
     if (this.#waitingForCommit || this.#acks.isEmpty) return;
     this.#waitingForCommit = true;
-    this.#host.whenDurable(this);
+    this.#host.whenDurable(this.#acks.firstGate, this);
   }
 
   #emit(item: GatedItem): void {

@@ -25,6 +25,11 @@ export class GatedQueue {
     return this.#items.length - this.#head;
   }
 
+  /** What the oldest one waits for; 0 where nothing does. */
+  get firstGate(): number {
+    return this.#gates[this.#head] ?? 0;
+  }
+
   push(gate: number, item: GatedItem): void {
     if (this.#gates === NO_GATES) {
       this.#gates = [];

@@ -10,6 +10,7 @@ import type { Random } from '../platform/random.ts';
 import { type ClientIdentity, mayPublish } from './authorizer.ts';
 import type { Admitted, Connection } from './connection.ts';
 import type { BrokerCounters } from './counters.ts';
+import type { Durability } from './durability.ts';
 import type { BrokerLimits } from './limits.ts';
 import { NEVER_EXPIRES, type SessionRegistry } from './session-registry.ts';
 import { isSysTopic } from './sys-topics.ts';
@@ -32,6 +33,7 @@ const REFUSALS: Readonly<Record<RefusalReason, readonly [v3: number, v5: number]
 
 export interface ConnectContext {
   readonly registry: SessionRegistry;
+  readonly durability: Durability;
   readonly wills: Wills;
   readonly random: Random;
   readonly limits: BrokerLimits;
@@ -100,12 +102,16 @@ function enter(
   const { registry } = context;
   const { clientId } = entrant.identity;
   const isV5 = packet.protocolVersion === 5;
-  const isNewDurable = expiryOf(packet) > 0 && registry.get(clientId) === undefined;
-  if (isNewDurable && !registry.hasRoomForState) {
-    connection.refuseConnect(
-      packet.protocolVersion,
-      isV5 ? ReasonCode.quotaExceeded : RETURN_SERVER_UNAVAILABLE,
-    );
+  const known = registry.get(clientId);
+  const isNewDurable = expiryOf(packet) > 0 && known === undefined;
+  const changes =
+    isNewDurable || packet.will !== undefined || (packet.cleanStart && known?.durable);
+  // Flash cannot be written, so an answer would have to wait for as long as that lasts.
+  const isUnavailable = changes === true && context.durability.isRefusing;
+  if (isUnavailable || (isNewDurable && !registry.hasRoomForState)) {
+    const v5Code = isUnavailable ? ReasonCode.serverUnavailable : ReasonCode.quotaExceeded;
+    const { protocolVersion } = packet;
+    connection.refuseConnect(protocolVersion, isV5 ? v5Code : RETURN_SERVER_UNAVAILABLE);
     return;
   }
   const will = willOf(packet);

@@ -1,7 +1,8 @@
+import { CisternError } from '../base/errors.ts';
 import { decodeMessageAttributes } from '../codec/stored-message.ts';
 import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
 import type { StateStore } from '../metadata/state-store.ts';
-import type { RecordView, Ring } from '../ring/types.ts';
+import type { AppendRequest, RecordView, Ring } from '../ring/types.ts';
 import { RecordFlag, RETAINED_PARTITION_ID } from '../ring/types.ts';
 import type { MessageExpiry } from './message-expiry.ts';
 import { Publication } from './publication.ts';
@@ -106,7 +107,19 @@ export class RetainedMessages {
       entry.offset === record.offset;
     if (!isCurrent) return 'drop';
     if (record.partitionId === RETAINED_PARTITION_ID) return 'carry';
-    const sequence = this.#ring.append({
+    const sequence = this.#move(record);
+    // What has no room as a new record is carried on as it is: that takes the last slot.
+    if (sequence === undefined) return 'carry';
+    const info = this.#ring.partition(RETAINED_PARTITION_ID);
+    const offset = (info?.tailOffset ?? 1) - 1;
+    this.#put({ ...entry, partitionId: RETAINED_PARTITION_ID, offset, sequence });
+    return 'drop';
+  }
+
+  #move(record: RecordView): number | undefined {
+    // The sequences that follow are promised to what waits in the state store.
+    if (this.#state.isOwing) return undefined;
+    const request: AppendRequest = {
       partitionId: RETAINED_PARTITION_ID,
       source: { topic: record.topic, origin: record.origin, epoch: 0, number: 0 },
       flags: RecordFlag.retained,
@@ -115,11 +128,13 @@ export class RetainedMessages {
       rides: true,
       insists: true,
       time: record.time,
-    });
-    const info = this.#ring.partition(RETAINED_PARTITION_ID);
-    const offset = (info?.tailOffset ?? 1) - 1;
-    this.#put({ ...entry, partitionId: RETAINED_PARTITION_ID, offset, sequence });
-    return 'drop';
+    };
+    try {
+      return this.#ring.append(request);
+    } catch (error) {
+      if (error instanceof CisternError && error.code === 'RING_FULL') return undefined;
+      throw error;
+    }
   }
 
   /** Every retained message that matches, read from the ring where it is not at hand. */

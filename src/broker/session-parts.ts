@@ -7,6 +7,7 @@ import { WaitingMemory } from '../session/waiting-queue.ts';
 import type { StreamTable } from '../streams/stream-table.ts';
 import { CatchUp, type RingReader } from './catch-up.ts';
 import type { BrokerCounters } from './counters.ts';
+import type { Durability } from './durability.ts';
 import type { BrokerLimits } from './limits.ts';
 import { LappedMessages } from './lapped-messages.ts';
 import type { MessageExpiry } from './message-expiry.ts';
@@ -31,6 +32,7 @@ export interface SessionParts {
 export function createSessionParts(options: {
   readonly ring: Ring;
   readonly state: StateStore;
+  readonly durability: Durability;
   readonly streams: StreamTable;
   readonly clock: Clock;
   readonly times: EventTimes;
@@ -41,14 +43,13 @@ export function createSessionParts(options: {
   /** The ring could not be read for these. */
   readonly onReadFailure: (readers: readonly RingReader[], error: unknown) => void;
 }): SessionParts {
-  const { ring, state, streams, clock, times, expiry, counters, logger, limits, onReadFailure } =
-    options;
+  const { ring, state, durability, streams, clock, times, expiry, counters, logger, limits } = options;
   const tree = new SubscriptionTree<Subscription>();
   const sharedTree = new SubscriptionTree<SharedGroup>();
   const topics = new TopicTable(streams, tree, sharedTree);
   const memory = new WaitingMemory(MAX_WAITING_BYTES);
   const queue = { messages: limits.sessionQueueMessages, bytes: limits.sessionQueueBytes };
-  const catchUp = new CatchUp({ ring, topics, clock, onFailure: onReadFailure });
+  const catchUp = new CatchUp({ ring, topics, clock, onFailure: options.onReadFailure });
   const lapped = new LappedMessages({
     topics,
     counters,
@@ -76,6 +77,7 @@ export function createSessionParts(options: {
     state,
     times,
     expiry,
+    durability,
     counters,
     tree,
     topics,

@@ -17,6 +17,7 @@ import type { SharedSubscriptions } from './shared-subscriptions.ts';
 import type { Subscription, SubscriptionOptions } from './subscription.ts';
 import type { Publication } from './publication.ts';
 import type { BrokerCounters } from './counters.ts';
+import type { Durability } from './durability.ts';
 import type { SubscriptionTree } from './subscription-tree.ts';
 import type { TopicTable } from './topics.ts';
 
@@ -50,6 +51,7 @@ interface StoredHandshake {
 export interface RegistryOptions {
   readonly ring: Ring;
   readonly state: StateStore;
+  readonly durability: Durability;
   readonly times: EventTimes;
   readonly expiry: MessageExpiry;
   readonly counters: BrokerCounters;
@@ -90,8 +92,12 @@ export class SessionRegistry implements SessionJournal {
     return this.#sessions.size;
   }
 
-  /** False while durable sessions and their subscriptions take all of the ring that they may. */
+  /**
+   * False while durable sessions and their subscriptions take all of the ring that they may, or it
+   * cannot be written.
+   */
   get hasRoomForState(): boolean {
+    if (this.#options.durability.isRefusing) return false;
     return this.#options.state.liveBytes + this.#receiptBytes < this.#options.maxStateBytes;
   }
 
@@ -204,7 +210,7 @@ export class SessionRegistry implements SessionJournal {
 
   /** The connection is gone: what the session needs for the next one is saved. */
   disconnected(session: ClientSession): void {
-    const { ring, times } = this.#options;
+    const { durability, ring, times } = this.#options;
     if (session.idle) session.delivery.passed(ring.lastSequence);
     session.detach();
     if (!session.durable) {
@@ -212,7 +218,8 @@ export class SessionRegistry implements SessionJournal {
       return;
     }
     session.goneSince = times.now();
-    this.#saveCursor(session, false);
+    if (durability.isHeldUp) this.#movedCursors.add(session);
+    else this.#saveCursor(session, false);
   }
 
   changeExpiry(session: ClientSession, expirySeconds: number): void {
@@ -232,12 +239,15 @@ export class SessionRegistry implements SessionJournal {
 
   /** Saves cursors that moved. Called every few seconds, before a checkpoint and at stop. */
   saveCursors(): void {
+    // They are saved later: nobody waits for them, and where they have not moved since, once.
+    if (this.#options.durability.isHeldUp) return;
     for (const session of [...this.#movedCursors]) this.#saveCursor(session, false);
     this.#options.shared.saveCursors();
   }
 
   /** Saves since when sessions are gone that no disconnecting has saved. Called at stop, and now and then. */
   saveAbsences(): void {
+    if (this.#options.durability.isHeldUp) return;
     for (const session of this.#sessions.values()) {
       const isToSave = session.durable && session.goneSince !== undefined;
       if (isToSave && !session.isAbsenceSaved) this.#saveCursor(session, true);
@@ -246,6 +256,7 @@ export class SessionRegistry implements SessionJournal {
 
   /** Saves what absent sessions have lost to rotation. Called at stop, and now and then. */
   saveLapsed(): void {
+    if (this.#options.durability.isHeldUp) return;
     for (const session of this.#sessions.values()) {
       const isToSave = session.durable && session.goneSince !== undefined;
       if (isToSave && session.lapped > 0) this.#saveCursor(session, true);

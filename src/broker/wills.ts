@@ -1,4 +1,5 @@
 import type { Rights } from '../auth/types.ts';
+import { CisternError } from '../base/errors.ts';
 import { parsePublishProperties } from '../codec/publish-properties.ts';
 import type { StateStore } from '../metadata/state-store.ts';
 import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
@@ -7,6 +8,7 @@ import type { EventTimes } from '../ring/event-time.ts';
 import type { EventTime } from '../ring/types.ts';
 import { mayPublish } from './authorizer.ts';
 import type { ClientSession } from './client-session.ts';
+import type { Durability } from './durability.ts';
 import { Publication } from './publication.ts';
 import type { Router } from './router.ts';
 import type { SessionRegistry } from './session-registry.ts';
@@ -41,6 +43,7 @@ interface Due {
  */
 export class Wills {
   readonly #state: StateStore;
+  readonly #durability: Durability;
   readonly #router: Router;
   readonly #topics: TopicTable;
   readonly #clock: Clock;
@@ -51,6 +54,7 @@ export class Wills {
 
   constructor(options: {
     readonly state: StateStore;
+    readonly durability: Durability;
     readonly router: Router;
     readonly topics: TopicTable;
     readonly clock: Clock;
@@ -58,6 +62,7 @@ export class Wills {
     readonly registry: Pick<SessionRegistry, 'get'>;
   }) {
     this.#state = options.state;
+    this.#durability = options.durability;
     this.#router = options.router;
     this.#topics = options.topics;
     this.#clock = options.clock;
@@ -112,11 +117,21 @@ export class Wills {
     this.#due.set(session.clientId, { since, delayMs, notBeforeMs: 0, afterRestart: false });
   }
 
-  /** Publishes the client's will now, if it has one. */
+  /** Publishes the client's will, if it has one: now, or when flash takes it. */
   publish(clientId: string): void {
     this.#due.delete(clientId);
     const will = this.#stored(clientId);
     if (will === undefined) return;
+    if (this.#durability.isHeldUp || !this.#route(clientId, will)) {
+      const since = this.#times.now();
+      this.#due.set(clientId, { since, delayMs: 0, notBeforeMs: 0, afterRestart: false });
+      return;
+    }
+    this.#state.delete(stateKey('will', clientId));
+  }
+
+  /** False where the ring has no room for it. */
+  #route(clientId: string, will: WillMessage): boolean {
     const publication = new Publication(this.#topics.get(will.topic));
     publication.qos = will.qos;
     publication.retain = will.retain;
@@ -132,9 +147,14 @@ export class Wills {
       publication.expirySeconds = messageExpirySeconds;
       publication.receivedMs = this.#clock.monotonicMs();
     }
-    // The message first: a cut in between repeats the will instead of losing it.
-    this.#router.route(publication, undefined, true);
-    this.#state.delete(stateKey('will', clientId));
+    try {
+      // The message first: a cut in between repeats the will instead of losing it.
+      this.#router.route(publication, undefined, true);
+      return true;
+    } catch (error) {
+      if (error instanceof CisternError && error.code === 'RING_FULL') return false;
+      throw error;
+    }
   }
 
   publishDue(): void {

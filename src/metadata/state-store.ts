@@ -24,16 +24,27 @@ const CHECKPOINT_GAP_MS = 5_000;
 const TOMBSTONES_MAX = 65_536;
 /** The offset of a derived value: it is in no record. */
 const DERIVED = -1;
+/** The offset of a change that waits for room in the log; in a checkpoint it is one that still does. */
+const OWED = -2;
+/** Before another try, where the log has room and did not take the change all the same. */
+const ROOM_RETRY_MS = 1_000;
 
 const NOTHING = new Uint8Array(0);
 
 interface Entry {
   /** Empty: a tombstone. Never changed in place. */
   readonly value: Uint8Array;
-  /** Of the newest control record of the key in `$state`, or {@link DERIVED}. */
+  /** Of the newest control record of the key in `$state`, or {@link DERIVED} or {@link OWED}. */
   readonly offset: number;
   /** Of the record that said so. Decides which of two is the newer. */
   readonly sequence: number;
+}
+
+/** A change that the log had no room for. */
+interface Owed {
+  readonly key: string;
+  entry: Entry;
+  readonly rides: boolean;
 }
 
 /**
@@ -45,8 +56,11 @@ interface Entry {
  *
  * Invariants:
  * - Of one key the change with the highest sequence counts, in whatever order records are replayed.
- * - A checkpoint holds nothing that is later than the sequence it names, and is committed only when
+ * - A checkpoint holds no record that is later than the sequence it names, and is committed only when
  *   everything up to that sequence is durable in the ring.
+ * - A change that the log has no room for is not lost: it is in memory and in the next checkpoint at
+ *   once, and becomes a record before anything else is appended. The sequence it is told to get is
+ *   the one it gets.
  */
 export class StateStore {
   readonly #log: ControlLog;
@@ -70,6 +84,12 @@ export class StateStore {
   #running: Promise<void> | undefined;
   #timer: Timer | undefined;
   #closed = false;
+  /** In the order of the changes; the first one gets the next sequence of the log. */
+  #owed: Owed[] = [];
+  /** Keys changed while the log was suspended. Nobody waits for them, so the last value will do. */
+  readonly #unlogged = new Set<string>();
+  #awaitsRoom = false;
+  #whenPaid: (() => void)[] = [];
 
   constructor(options: StateStoreOptions) {
     this.#log = options.log;
@@ -90,7 +110,11 @@ export class StateStore {
       this.#replaceAll = true;
       return { sequence: 0 };
     }
-    for (const [key, bytes] of checkpoint.entries) this.#set(key, readEntry(bytes));
+    for (const [key, bytes] of checkpoint.entries) {
+      const entry = readEntry(bytes);
+      this.#set(key, entry);
+      if (entry.offset === OWED) this.#unlogged.add(key);
+    }
     this.#loaded = checkpoint.sequence;
     this.#covered = Math.min(checkpoint.sequence, this.#log.lastSequence);
     if (this.#covered < checkpoint.sequence) {
@@ -133,7 +157,7 @@ export class StateStore {
   /** Removes the key, by a control record; as `put`. Removing what is not there writes nothing. */
   delete(key: string, options: { readonly rides?: boolean } = {}): number {
     const known = this.#entries.get(key);
-    if (known === undefined || known.value.length === 0) return this.#log.lastSequence;
+    if (known === undefined || known.value.length === 0) return this.lastSequence;
     return this.#append(key, NOTHING, options.rides ?? false);
   }
 
@@ -166,10 +190,51 @@ export class StateStore {
    */
   isLive(key: string, offset: number, carried = false): boolean {
     const entry = this.#entries.get(key);
+    // Until the change is a record, the one before it is all that the ring has of the key.
+    if (entry?.offset === OWED) return true;
     if (entry === undefined || entry.offset !== offset) return false;
     if (entry.value.length > 0 || !carried) return true;
     this.#forget(key);
     return false;
+  }
+
+  /** True while changes wait for room in the log. */
+  get isOwing(): boolean {
+    return this.#owed.length > 0;
+  }
+
+  /** The last sequence given out or promised: of the log, and of what waits for room in it. */
+  get lastSequence(): number {
+    return this.#log.lastSequence + this.#owed.length;
+  }
+
+  /** Calls `fn` once when every change so far is a record of the log; at once where it is already. */
+  whenPaid(fn: () => void): void {
+    if (this.#owed.length === 0) fn();
+    else this.#whenPaid.push(fn);
+  }
+
+  /** Makes records of the changes that wait, as far as the log takes them. */
+  pay(): void {
+    if (this.#closed || this.#log.isSuspended) return;
+    while (this.#owed.length > 0) {
+      const [first] = this.#owed as [Owed];
+      const place = this.#log.append(first.key, first.entry.value, first.rides);
+      if (place === undefined) return this.#awaitRoom();
+      this.#owed.shift();
+      // A later change of the same key may be owed too, and says what holds.
+      if (this.#entries.get(first.key) === first.entry) {
+        this.#change(first.key, { value: first.entry.value, ...place });
+      }
+    }
+    for (const fn of this.#whenPaid.splice(0)) fn();
+    for (const key of this.#unlogged) {
+      const value = this.#entries.get(key)?.value ?? NOTHING;
+      const place = this.#log.append(key, value, true);
+      if (place === undefined) return this.#awaitRoom();
+      this.#unlogged.delete(key);
+      this.#change(key, { value, ...place });
+    }
   }
 
   /** About what the live control records take in the ring, which carries them on for ever. */
@@ -203,9 +268,48 @@ export class StateStore {
 
   #append(key: string, value: Uint8Array, rides: boolean): number {
     assert(!this.#closed, 'the state store is closed');
-    const { offset, sequence } = this.#log.append(key, value, rides);
-    this.#change(key, { value, offset, sequence });
-    return sequence;
+    this.pay();
+    if (this.#log.isSuspended) return this.#suspend(key, value);
+    const place = this.#owed.length > 0 ? undefined : this.#log.append(key, value, rides);
+    if (place === undefined) return this.#owe(key, value, rides);
+    this.#unlogged.delete(key);
+    this.#change(key, { value, ...place });
+    return place.sequence;
+  }
+
+  #owe(key: string, value: Uint8Array, rides: boolean): number {
+    const { lastSequence } = this.#log;
+    const entry: Entry = { value, offset: OWED, sequence: lastSequence };
+    this.#unlogged.delete(key);
+    this.#change(key, entry);
+    this.#awaitRoom();
+    // What rides nobody waits for: a cursor that moves on while the log is full takes one place.
+    const at = rides ? this.#owed.findIndex((owed) => owed.rides && owed.key === key) : -1;
+    const known = this.#owed[at];
+    if (known === undefined) this.#owed.push({ key, entry, rides });
+    else known.entry = entry;
+    return lastSequence + (known === undefined ? this.#owed.length : at + 1);
+  }
+
+  /** Nothing is promised that would have to wait: the answer may be given at once. */
+  #suspend(key: string, value: Uint8Array): number {
+    this.#change(key, { value, offset: OWED, sequence: this.#log.lastSequence });
+    this.#unlogged.delete(key);
+    this.#unlogged.add(key);
+    this.#awaitRoom();
+    return 0;
+  }
+
+  #awaitRoom(): void {
+    if (this.#awaitsRoom) return;
+    this.#awaitsRoom = true;
+    let isAtOnce = true;
+    this.#log.onRoom(() => {
+      this.#awaitsRoom = false;
+      if (isAtOnce) this.#clock.after(ROOM_RETRY_MS, () => this.pay());
+      else this.pay();
+    });
+    isAtOnce = false;
   }
 
   /** What the checkpoint covers is in it, also by its absence: an old copy must not rise again. */

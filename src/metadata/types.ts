@@ -33,8 +33,19 @@ export interface CheckpointStore {
 
 /** Where control records go: the `$state` partition of the ring. */
 export interface ControlLog {
-  /** Appends a control record; an empty value deletes. Returns its offset and sequence. */
-  append(key: string, value: Uint8Array, rides: boolean): { offset: number; sequence: number };
+  /**
+   * Appends a control record; an empty value deletes. Returns its offset and sequence, or undefined
+   * where the log takes none now: `onRoom` tells when.
+   */
+  append(
+    key: string,
+    value: Uint8Array,
+    rides: boolean,
+  ): { offset: number; sequence: number } | undefined;
+  /** Calls `fn` once when the log may take records again, before anybody else appends. */
+  onRoom(fn: () => void): void;
+  /** True while nothing can be written and the owner wants no answer to wait for it. */
+  readonly isSuspended: boolean;
   /** Resolves when everything with sequence <= this is durable. */
   whenDurable(sequence: number): Promise<void>;
   readonly lastSequence: number;

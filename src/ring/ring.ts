@@ -191,8 +191,9 @@ class OpenRing implements Ring {
     return failure === undefined || this.accepting ? undefined : failure;
   }
 
-  onAccepting(fn: () => void): void {
+  onAccepting(fn: () => void, isFirst = false): void {
     if (this.accepting) fn();
+    else if (isFirst) this.#onAccepting.unshift(fn);
     else this.#onAccepting.push(fn);
   }
 

@@ -283,7 +283,8 @@ export interface Ring {
   readonly maxRecordBytes: number;
   /** False while too much waits for the device; `onAccepting` is called once when it is true again. */
   readonly accepting: boolean;
-  onAccepting(fn: () => void): void;
+  /** `isFirst`: before all who asked earlier. */
+  onAccepting(fn: () => void, isFirst?: boolean): void;
   /**
    * True while the device cannot be written, or the ring is full and can let nothing go because its
    * checkpoint fails: what is pending is kept, and nothing is acknowledged.

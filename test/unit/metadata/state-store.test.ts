@@ -26,7 +26,14 @@ class MemoryLog implements ControlLog {
     this.lastSequence = lastSequence;
   }
 
-  append(key: string, value: Uint8Array, rides: boolean): { offset: number; sequence: number } {
+  /** Records that it still takes. */
+  room = Infinity;
+  isSuspended = false;
+  #onRoom: (() => void)[] = [];
+
+  append(key: string, value: Uint8Array, rides: boolean): LogRecord | undefined {
+    if (this.room === 0) return undefined;
+    this.room -= 1;
     this.lastSequence += 1;
     const record = {
       key,
@@ -37,6 +44,15 @@ class MemoryLog implements ControlLog {
     };
     this.records.push(record);
     return record;
+  }
+
+  onRoom(fn: () => void): void {
+    this.#onRoom.push(fn);
+  }
+
+  makeRoom(records: number): void {
+    this.room = records;
+    for (const fn of this.#onRoom.splice(0)) fn();
   }
 
   async whenDurable(sequence: number): Promise<void> {
@@ -353,5 +369,79 @@ describe('a checkpoint', () => {
     await state.close();
     expect(contentOf(restart(checkpoints.crash(), log, []).state)).toEqual({ a: 1 });
     expect(clock.pendingTimers).toBe(0);
+  });
+});
+
+describe('a log that takes nothing', () => {
+  it('is owed the changes, in order and under the sequences that were promised', () => {
+    const { state, log } = open(new MemoryCheckpoint());
+    state.load();
+    state.put('a', 1);
+    log.room = 0;
+    const promised = [state.put('b', 1), state.put('a', 2), state.put('b', 2), state.delete('a')];
+    expect(promised).toEqual([2, 3, 4, 5]);
+    expect(state.lastSequence).toBe(5);
+    expect(contentOf(state)).toEqual({ b: 2 });
+    // Were it let go, a crash and the loss of the checkpoint would leave nothing of the key.
+    expect(state.isLive('a', 0)).toBe(true);
+    const paid: number[] = [];
+    state.whenPaid(() => paid.push(log.lastSequence));
+    log.makeRoom(2);
+    expect(paid).toEqual([]);
+    log.makeRoom(10);
+    expect(paid).toEqual([5]);
+    expect(state.isOwing).toBe(false);
+    expect(log.records.map(({ key, sequence }) => `${key} ${sequence}`)).toEqual([
+      'a 1',
+      'b 2',
+      'a 3',
+      'b 4',
+      'a 5',
+    ]);
+    expect(contentOf(restart(new MemoryCheckpoint(), log).state)).toEqual({ b: 2 });
+    expect(state.isLive('b', 3)).toBe(true);
+  });
+
+  it('is owed a cursor that moves on and on only once', () => {
+    const { state, log } = open(new MemoryCheckpoint());
+    state.load();
+    log.room = 0;
+    for (let n = 0; n < 1_000; n++) state.put('cursor', n, { rides: true });
+    expect(state.lastSequence).toBe(1);
+    log.makeRoom(10);
+    expect(contentOf(restart(new MemoryCheckpoint(), log).state)).toEqual({ cursor: 999 });
+  });
+
+  it('holds up no checkpoint, which has the changes; the start after it makes records of them', async () => {
+    const checkpoints = new MemoryCheckpoint();
+    const { state, log } = open(checkpoints);
+    state.load();
+    state.put('a', 1);
+    state.put('b', 1);
+    log.room = 0;
+    state.put('a', 2);
+    state.delete('b');
+    await state.checkpoint();
+    log.makeRoom(0);
+    const { state: after } = restart(checkpoints.crash(), log);
+    expect(contentOf(after)).toEqual({ a: 2 });
+    log.room = Infinity;
+    after.pay();
+    expect(contentOf(restart(new MemoryCheckpoint(), log).state)).toEqual({ a: 2 });
+  });
+
+  it('suspended, is owed the last value of each key, and nobody waits for it', () => {
+    const { state, log } = open(new MemoryCheckpoint());
+    state.load();
+    state.put('a', 1);
+    log.isSuspended = true;
+    for (let n = 2; n < 100; n++) expect(state.put('a', n)).toBe(0);
+    state.put('b', 1);
+    state.delete('b');
+    expect(contentOf(state)).toEqual({ a: 99 });
+    log.isSuspended = false;
+    log.makeRoom(10);
+    expect(log.records.map(({ key }) => key)).toEqual(['a', 'a', 'b']);
+    expect(contentOf(restart(new MemoryCheckpoint(), log).state)).toEqual({ a: 99 });
   });
 });

@@ -14,6 +14,8 @@ test('a machine that is switched on every day is not remembered day by day for e
   let sequence = 0;
   const log = {
     append: () => ({ offset: sequence, sequence: ++sequence }),
+    onRoom: () => undefined,
+    isSuspended: false,
     whenDurable: () => Promise.resolve(),
     get lastSequence() {
       return sequence;

@@ -14,6 +14,8 @@ it('keeps the position of each uplink in each partition, and opens no commit for
       log.lastSequence += 1;
       return { offset: log.lastSequence - 1, sequence: log.lastSequence };
     },
+    onRoom: () => undefined,
+    isSuspended: false,
     whenDurable: () => Promise.resolve(),
   };
   const state = new StateStore({
