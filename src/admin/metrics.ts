@@ -105,6 +105,11 @@ function addNode(page: MetricsPage, { node, alarms, listeners, clients, messages
   page.counter('messages_received_total', 'PUBLISH packets accepted.', single(messages.received));
   page.counter('messages_delivered_total', 'PUBLISH packets sent.', single(messages.delivered));
   page.counter(
+    'messages_memory_only_total',
+    'Messages for flash that were taken while it could not be written.',
+    single(messages.memoryOnly),
+  );
+  page.counter(
     'messages_dropped_total',
     'Messages that a policy dropped.',
     Object.entries(messages.dropped).map(([reason, count]) => [{ reason }, count]),

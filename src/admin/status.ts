@@ -60,6 +60,8 @@ export type DropCounts = Readonly<Record<string, number>>;
 export interface MessagesStatus {
   readonly received: number;
   readonly delivered: number;
+  /** Taken while flash could not be written, and not on it. */
+  readonly memoryOnly: number;
   readonly dropped: DropCounts;
 }
 

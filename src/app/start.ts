@@ -264,13 +264,14 @@ function startAdminServer(
   { ring }: Storage,
 ) {
   const { token } = config.admin;
+  const mayUseMemory = config.storage.onFailure === 'memory';
   return startAdmin({
     listen: config.admin.listen,
     token: token === undefined ? undefined : () => resolveSecret(token, environment.secrets),
     http: environment.http,
     source: {
       status: () => report.status(),
-      ready: () => (ring.failed ? 'the ring cannot be written' : true),
+      ready: () => (ring.failed && !mayUseMemory ? 'the ring cannot be written' : true),
     },
   });
 }

@@ -74,6 +74,7 @@ export class StatusReport {
       messages: {
         received: broker.counters.received,
         delivered: broker.counters.delivered,
+        memoryOnly: broker.counters.memoryOnly,
         dropped: Object.fromEntries(broker.counters.dropped),
       },
       ring: {
@@ -131,7 +132,12 @@ export class StatusReport {
       const message = `The ring cannot hold all quotas: each stream keeps ${percent} % of its own.`;
       conditions.push({ code: 'stream.quotas_scaled', message });
     }
-    if (failure !== undefined) {
+    if (failure !== undefined && this.#parts.config.storage.onFailure === 'memory') {
+      conditions.push({
+        code: 'storage.memory_only',
+        message: `Flash cannot be written: what is acknowledged is in memory alone. ${failure.message}`,
+      });
+    } else if (failure !== undefined) {
       conditions.push({
         code: 'ring.unwritable',
         message: `The ring cannot be written, so nothing is acknowledged: ${failure.message}`,

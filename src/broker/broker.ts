@@ -88,6 +88,7 @@ export class Broker implements ConnectionHost {
   readonly #timers: Timer[] = [];
   #dirty: Output[] = [];
   #newThisSecond = 0;
+  #wasMemoryOnly = false;
   /** Received when unfinished packets were last added up. */
   #shedAtBytes = 0;
   #stopping = false;
@@ -126,7 +127,7 @@ export class Broker implements ConnectionHost {
       limits: { messages: limits.retainedMessages, bytes: limits.retainedBytes },
     });
     const retained = this.#retained;
-    this.#router = new Router({ ring, topics, retained, counters });
+    this.#router = new Router({ ring, durability, topics, retained, counters });
     const router = this.#router;
     this.#wills = new Wills({ state, durability, router, topics, clock, times, registry });
     const lastSequence = () => durability.lastSequence;
@@ -464,11 +465,33 @@ export class Broker implements ConnectionHost {
     }
   }
 
+  /** Where memory may stand in for flash: the start and the end of that, and all the while. */
+  #followDevice(): void {
+    const { isMemoryOnly } = this.#durability;
+    if (isMemoryOnly) {
+      this.#router.onDurable(this.#durability.sequence);
+      for (const connection of [...this.#connections]) {
+        connection.onDurable(this.#durability.sequence);
+      }
+    } else if (this.#retained.isOwing) {
+      this.#retained.write();
+    }
+    if (isMemoryOnly === this.#wasMemoryOnly) return;
+    this.#wasMemoryOnly = isMemoryOnly;
+    const { memoryOnly } = this.counters;
+    if (isMemoryOnly) this.logger.error('storage.memory_only', { messages: memoryOnly });
+    else this.logger.warn('storage.memory_only_ended', { messages: memoryOnly });
+    // What waits in the ring for its commit cannot be read meanwhile: it is passed over, and read
+    // when it is there.
+    this.#registry.readAgain();
+  }
+
   /** Keep alive [MQTT-3.1.2-22], silent sockets, ended sessions and wills that are due. */
   #sweep(): void {
     this.#newThisSecond = 0;
     // Waiting for a ring that has failed is useless: what needs no flash goes on, the rest is refused.
     if (this.#ring.failed) this.#unpark();
+    this.#followDevice();
     const now = this.nowMs();
     const wallMs = this.#clock.wallMs();
     for (const connection of [...this.#connections]) {

@@ -373,17 +373,34 @@ export class ClientSession implements CursorOwner {
   ): void {
     const isInRing = this.durable && publication.sequence > 0;
     if (this.#overflowed && isInRing) return;
+    // Came while flash could not be written: only memory has it. Copies of retained messages wait
+    // for room before they are offered.
+    if (this.durable && !isInRing && !retain && this.#isCrowded()) {
+      this.#journal.dropped('queue_full', 1);
+      return;
+    }
     this.#waiting.push(publication, qos, retain, subscriptionIds);
-    const { length, bytes } = this.#waiting;
     if (this.durable) {
-      const isFull = length > MAX_WAITING_IN_MEMORY || bytes > MAX_WAITING_BYTES;
-      if (isInRing && (isFull || this.#journal.outgoing.memory.isFull)) this.#leaveToRing();
+      if (isInRing && this.#isCrowded()) this.#leaveToRing();
       return;
     }
     while (this.#isOverfull()) {
       this.#waiting.shift();
       this.#journal.dropped('queue_full', 1);
     }
+  }
+
+  /** Reads the ring for what it could not show before. Nothing is sent twice. */
+  readAgain(): void {
+    if (!this.durable || this.link === undefined) return;
+    this.#reader?.stop();
+    this.#reader = this.#journal.catchUp(this);
+  }
+
+  #isCrowded(): boolean {
+    const { length, bytes } = this.#waiting;
+    const isFull = length > MAX_WAITING_IN_MEMORY || bytes > MAX_WAITING_BYTES;
+    return isFull || this.#journal.outgoing.memory.isFull;
   }
 
   /** The newest message may stay, however large: it is bounded by the packet size. */

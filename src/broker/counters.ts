@@ -20,6 +20,8 @@ export class BrokerCounters {
   connectedMaximum = 0;
   /** Sessions that ended because their client did not come back in time. */
   expiredSessions = 0;
+  /** Messages for flash that were taken while it could not be written. */
+  memoryOnly = 0;
   /** Messages, by reason. */
   readonly dropped = new Map<string, number>();
   /** Connections that were not taken, or did not get as far as MQTT, by reason. */

@@ -35,6 +35,11 @@ export class Durability {
     return this.#state.isOwing || this.isRefusing;
   }
 
+  /** The sequence up to which the ring can be read. Of what waits for flash it can say nothing. */
+  get readableSequence(): number {
+    return this.isMemoryOnly ? this.#ring.durableSequence : this.#ring.lastSequence;
+  }
+
   /** The sequence up to which answers may leave. */
   get sequence(): number {
     return this.isMemoryOnly ? Number.POSITIVE_INFINITY : this.#ring.durableSequence;

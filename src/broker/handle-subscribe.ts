@@ -34,6 +34,7 @@ export function handleSubscribe(
 ): void {
   const { session } = connection;
   const reasonCodes: number[] = [];
+  let isGranted = false;
   const wantRetained: { filter: string; options: SubscriptionOptions }[] = [];
   const [subscriptionId] = packet.properties.subscriptionIds;
   for (const { filter, ...asked } of packet.subscriptions) {
@@ -44,6 +45,7 @@ export function handleSubscribe(
       continue;
     }
     const isNew = context.registry.subscribe(session, filter, options);
+    isGranted = true;
     reasonCodes.push(options.qos);
     // [MQTT-3.3.1-9, -10, -11]: retain handling 0 always, 1 only for a new subscription, 2 never.
     const { retainHandling } = options;
@@ -53,7 +55,8 @@ export function handleSubscribe(
       wantRetained.push({ filter, options });
     }
   }
-  const gate = session.durable ? context.lastSequence() : 0;
+  // What is refused alone promises nothing, also while flash cannot be written.
+  const gate = session.durable && isGranted ? context.lastSequence() : 0;
   connection.sendAfterDurable(gate, {
     type: 'suback',
     packetId: packet.packetId,

@@ -1,5 +1,6 @@
 import { CisternError } from '../base/errors.ts';
-import { decodeMessageAttributes } from '../codec/stored-message.ts';
+import { withMessageExpiry, withoutMessageExpiry } from '../codec/publish-properties.ts';
+import { decodeMessageAttributes, encodeMessageAttributes } from '../codec/stored-message.ts';
 import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
 import type { StateStore } from '../metadata/state-store.ts';
 import type { AppendRequest, RecordView, Ring } from '../ring/types.ts';
@@ -40,6 +41,8 @@ export class RetainedMessages {
   readonly #topics: TopicTable;
   readonly #expiry: MessageExpiry;
   readonly #limits: { readonly messages: number; readonly bytes: number };
+  /** Values, and removals, by topic, that came while flash could not be written. */
+  readonly #unwritten = new Map<string, Publication>();
   #bytes = 0;
 
   constructor(options: {
@@ -74,7 +77,40 @@ export class RetainedMessages {
     const { topic, sequence } = publication;
     const kept = publication.keep();
     const bytes = sizeOf(topic.name, publication.payloadLength);
+    this.#unwritten.delete(topic.name);
     this.#put({ topic: topic.name, partitionId, offset, sequence, bytes, publication: kept });
+  }
+
+  /** The last value is known to this process alone, until `write` makes a record of it. */
+  setFromMemory(publication: Publication): void {
+    const { name } = publication.topic;
+    const kept = publication.keep();
+    const before = this.#entries.get(name)?.bytes ?? 0;
+    this.#unwritten.set(name, kept);
+    if (publication.payloadLength === 0) {
+      this.#bytes -= before;
+      this.#remove(name);
+      return;
+    }
+    const bytes = sizeOf(name, publication.payloadLength);
+    this.#bytes += bytes - before;
+    this.#enter({ topic: name, ...NOWHERE, bytes, publication: kept });
+  }
+
+  /** Flash takes records again: what came from memory alone becomes lasting, as far as there is room. */
+  write(): void {
+    for (const [name, publication] of this.#unwritten) {
+      const sequence = this.#append(requestFor(publication, this.#expiry.leftMs(publication)));
+      if (sequence === undefined) return;
+      this.#unwritten.delete(name);
+      const place = this.#place(sequence, sizeOf(name, publication.payloadLength));
+      this.#put({ topic: name, ...place, publication });
+    }
+  }
+
+  /** True while a value, or its removal, is in memory alone. */
+  get isOwing(): boolean {
+    return this.#unwritten.size > 0;
   }
 
   /** A record with the retained flag, met by the scan at start. Repeats and older ones change nothing. */
@@ -107,19 +143,7 @@ export class RetainedMessages {
       entry.offset === record.offset;
     if (!isCurrent) return 'drop';
     if (record.partitionId === RETAINED_PARTITION_ID) return 'carry';
-    const sequence = this.#move(record);
-    // What has no room as a new record is carried on as it is: that takes the last slot.
-    if (sequence === undefined) return 'carry';
-    const info = this.#ring.partition(RETAINED_PARTITION_ID);
-    const offset = (info?.tailOffset ?? 1) - 1;
-    this.#put({ ...entry, partitionId: RETAINED_PARTITION_ID, offset, sequence });
-    return 'drop';
-  }
-
-  #move(record: RecordView): number | undefined {
-    // The sequences that follow are promised to what waits in the state store.
-    if (this.#state.isOwing) return undefined;
-    const request: AppendRequest = {
+    const sequence = this.#append({
       partitionId: RETAINED_PARTITION_ID,
       source: { topic: record.topic, origin: record.origin, epoch: 0, number: 0 },
       flags: RecordFlag.retained,
@@ -128,7 +152,24 @@ export class RetainedMessages {
       rides: true,
       insists: true,
       time: record.time,
-    };
+    });
+    // What has no room as a new record is carried on as it is: that takes the last slot.
+    if (sequence === undefined) return 'carry';
+    this.#put({ ...entry, ...this.#place(sequence, entry.bytes) });
+    return 'drop';
+  }
+
+  /** Where the record of `$retained` is that was just appended. */
+  #place(sequence: number, bytes: number): StoredPlace {
+    const info = this.#ring.partition(RETAINED_PARTITION_ID);
+    const offset = (info?.tailOffset ?? 1) - 1;
+    return { partitionId: RETAINED_PARTITION_ID, offset, sequence, bytes };
+  }
+
+  /** Undefined where there is no room. */
+  #append(request: AppendRequest): number | undefined {
+    // The sequences that follow are promised to what waits in the state store.
+    if (this.#state.isOwing) return undefined;
     try {
       return this.#ring.append(request);
     } catch (error) {
@@ -201,11 +242,30 @@ export class RetainedMessages {
   }
 }
 
+const NOWHERE = { partitionId: 0, offset: -1, sequence: 0 } as const;
+
 /** Beside topic and payload: attributes, and what a carried record has of its own. */
 const OVERHEAD_BYTES = 64;
 
 function sizeOf(topic: string, payloadBytes: number): number {
   return topic.length + payloadBytes + OVERHEAD_BYTES;
+}
+
+/** A record of a message that came earlier; its life, if it has an end, counts from the record on. */
+function requestFor(publication: Publication, leftMs: number): AppendRequest {
+  const { topic, qos, origin, payload } = publication;
+  const properties = Number.isFinite(leftMs)
+    ? withMessageExpiry(withoutMessageExpiry(publication.properties), Math.ceil(leftMs / 1000))
+    : publication.properties;
+  return {
+    partitionId: RETAINED_PARTITION_ID,
+    source: { topic: topic.name, origin, epoch: 0, number: 0 },
+    flags: RecordFlag.retained,
+    attributes: encodeMessageAttributes(qos, true, properties),
+    payload,
+    rides: true,
+    insists: true,
+  };
 }
 
 /** The message in a record of the ring, as the broker routes it. Its sequence is the record's. */

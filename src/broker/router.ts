@@ -5,6 +5,7 @@ import type { AppendRequest, DurabilityWaiter, Ring } from '../ring/types.ts';
 import { RecordFlag, RETAINED_PARTITION_ID, SESSION_PARTITION_ID } from '../ring/types.ts';
 import type { ClientSession } from './client-session.ts';
 import type { BrokerCounters } from './counters.ts';
+import type { Durability } from './durability.ts';
 import { NO_BYTES, type Publication } from './publication.ts';
 import type { RetainedMessages } from './retained.ts';
 import type { Match, TopicTable } from './topics.ts';
@@ -29,6 +30,7 @@ interface Uncommitted {
  */
 export class Router implements DurabilityWaiter {
   readonly #ring: Ring;
+  readonly #durability: Durability;
   readonly #topics: TopicTable;
   readonly #retained: RetainedMessages;
   readonly #counters: BrokerCounters;
@@ -50,11 +52,13 @@ export class Router implements DurabilityWaiter {
 
   constructor(options: {
     readonly ring: Ring;
+    readonly durability: Durability;
     readonly topics: TopicTable;
     readonly retained: RetainedMessages;
     readonly counters: BrokerCounters;
   }) {
     this.#ring = options.ring;
+    this.#durability = options.durability;
     this.#topics = options.topics;
     this.#retained = options.retained;
     this.#counters = options.counters;
@@ -75,6 +79,10 @@ export class Router implements DurabilityWaiter {
     const streamPartition = topic.partitionId(publication);
     if (streamPartition === 0 && flags === 0) {
       this.#deliver(publication, matches);
+      return 'unstored';
+    }
+    if (this.#durability.isMemoryOnly) {
+      this.#routeFromMemory(publication, matches, streamPartition !== 0, retains);
       return 'unstored';
     }
     if (this.#ring.failed) {
@@ -148,6 +156,28 @@ export class Router implements DurabilityWaiter {
       if (!(error instanceof CisternError && error.code === 'RECORD_TOO_LARGE')) throw error;
       throw new ProtocolError(ReasonCode.packetTooLarge, error.message);
     }
+  }
+
+  /** What flash would have kept reaches those who are there; for whom it is lost, is counted. */
+  #routeFromMemory(
+    publication: Publication,
+    matches: readonly Match[],
+    isOfStream: boolean,
+    retains: boolean,
+  ): void {
+    const counters = this.#counters;
+    counters.memoryOnly++;
+    if (isOfStream) counters.drop('memory_only_stream');
+    if (publication.qos > 0) {
+      for (const each of matches) {
+        const match = matchFor(each, publication.origin);
+        if (match === undefined || match.qos === 0) continue;
+        const { durable, link } = match.session;
+        if (durable && link === undefined) counters.drop('memory_only_session');
+      }
+    }
+    if (retains) this.#retained.setFromMemory(publication);
+    this.#deliver(publication, matches);
   }
 
   #wantedLater({ origin, topic }: Publication, matches: readonly Match[]): boolean {

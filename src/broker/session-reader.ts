@@ -4,6 +4,7 @@ import type { InFlight } from '../session/delivery.ts';
 import { type BacklogLimits, BacklogTally } from './backlog-tally.ts';
 import type { CatchUp, ReadRange, RingMessage, RingReader } from './catch-up.ts';
 import type { ClientSession } from './client-session.ts';
+import type { Durability } from './durability.ts';
 import type { CatchUpHandle, Outgoing } from './session-link.ts';
 import { type Subscription, subscriptionIdsOf } from './subscription.ts';
 import { type Match, mergeBySession } from './topics.ts';
@@ -23,6 +24,7 @@ const NOTHING: Covering = { subscriptions: [], match: undefined, since: 0 };
 export interface SessionReaderOptions {
   readonly session: ClientSession;
   readonly ring: Ring;
+  readonly durability: Durability;
   readonly catchUp: CatchUp;
   readonly limits: BacklogLimits;
 }
@@ -37,6 +39,7 @@ export interface SessionReaderOptions {
 export class SessionReader implements RingReader, CatchUpHandle {
   readonly #session: ClientSession;
   readonly #ring: Ring;
+  readonly #durability: Durability;
   readonly #catchUp: CatchUp;
   readonly #limits: BacklogLimits;
   readonly #byTopic = new Map<string, Covering>();
@@ -50,9 +53,10 @@ export class SessionReader implements RingReader, CatchUpHandle {
   #tally: BacklogTally | undefined;
   #isStopped = false;
 
-  private constructor({ session, ring, catchUp, limits }: SessionReaderOptions) {
+  private constructor({ session, ring, durability, catchUp, limits }: SessionReaderOptions) {
     this.#session = session;
     this.#ring = ring;
+    this.#durability = durability;
     this.#catchUp = catchUp;
     this.#limits = limits;
     this.#newFrom = session.delivery.position;
@@ -185,7 +189,7 @@ export class SessionReader implements RingReader, CatchUpHandle {
   }
 
   #rangeFrom(from: number): ReadRange {
-    return { from, end: this.#ring.lastSequence + 1 };
+    return { from, end: Math.max(from, this.#durability.readableSequence + 1) };
   }
 
   /** Records and bytes of everybody since then: only where they are over the limit it has to count. */

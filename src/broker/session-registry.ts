@@ -210,8 +210,8 @@ export class SessionRegistry implements SessionJournal {
 
   /** The connection is gone: what the session needs for the next one is saved. */
   disconnected(session: ClientSession): void {
-    const { durability, ring, times } = this.#options;
-    if (session.idle) session.delivery.passed(ring.lastSequence);
+    const { durability, times } = this.#options;
+    if (session.idle) session.delivery.passed(durability.readableSequence);
     session.detach();
     if (!session.durable) {
       this.remove(session);
@@ -310,9 +310,14 @@ export class SessionRegistry implements SessionJournal {
   }
 
   catchUp(session: ClientSession): CatchUpHandle {
-    const { ring, catchUp, queue, lapped } = this.#options;
+    const { ring, catchUp, durability, queue, lapped } = this.#options;
     if (lapped.tell(session)) this.cursorMoved(session);
-    return SessionReader.start({ session, ring, catchUp, limits: queue });
+    return SessionReader.start({ session, ring, durability, catchUp, limits: queue });
+  }
+
+  /** Everybody who is there is brought up to what the ring can show now. */
+  readAgain(): void {
+    for (const session of this.#sessions.values()) session.readAgain();
   }
 
   /** A QoS 2 identifier was taken with a message that nobody needs kept: it is lasting by itself. */

@@ -24,12 +24,6 @@ const MQTT_ONLY = 'Until then use [uplink.mqtt], or a broker there that forwards
 /** Every key of the contract that this version does not act on. A later version deletes its row. */
 const ROWS: readonly NotYet[] = [
   {
-    key: 'storage.on_failure',
-    when: isOneOf('memory'),
-    effect: 'refused',
-    remedy: 'Write "refuse", or take the key out.',
-  },
-  {
     key: 'storage.allow_cow',
     effect: 'ignored',
     remedy: 'This version does not check the file system: keep the ring off btrfs and ZFS.',

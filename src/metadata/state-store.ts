@@ -229,11 +229,14 @@ export class StateStore {
     }
     for (const fn of this.#whenPaid.splice(0)) fn();
     for (const key of this.#unlogged) {
-      const value = this.#entries.get(key)?.value ?? NOTHING;
-      const place = this.#log.append(key, value, true);
-      if (place === undefined) return this.#awaitRoom();
+      const entry = this.#entries.get(key);
+      // A checkpoint from before the change became a record may say that it is owed still.
+      if (entry?.offset === OWED) {
+        const place = this.#log.append(key, entry.value, true);
+        if (place === undefined) return this.#awaitRoom();
+        this.#change(key, { value: entry.value, ...place });
+      }
       this.#unlogged.delete(key);
-      this.#change(key, { value, ...place });
     }
   }
 

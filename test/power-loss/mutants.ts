@@ -126,7 +126,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'SUBACK of a durable session leaves before the commit',
     file: 'src/broker/handle-subscribe.ts',
-    find: 'const gate = session.durable ? context.lastSequence() : 0;',
+    find: 'const gate = session.durable && isGranted ? context.lastSequence() : 0;',
     replace: 'const gate = 0;',
     suite: BROKER_SUITE,
   },

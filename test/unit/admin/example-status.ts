@@ -18,7 +18,7 @@ export function exampleStatus(): Status {
       refusedLogins: { bad_credentials: 2 },
       turnedAway: { tls_handshake: 4 },
     },
-    messages: { received: 1000, delivered: 900, dropped: { qos0_pressure: 7 } },
+    messages: { received: 1000, delivered: 900, memoryOnly: 0, dropped: { qos0_pressure: 7 } },
     ring: {
       sizeBytes: 268_435_456,
       usedBytes: 8_388_608,

@@ -7,7 +7,6 @@ const listener = (line: string): string => `[[listener]]\nlisten = "127.0.0.1:18
 
 describe('what would break what the user counts on is refused', () => {
   test.each([
-    ['[storage]\non_failure = "memory"', '2: error: storage.on_failure: "memory" is'],
     [listener('protocol = "mqtt-sn"'), '3: error: listener[0].protocol: "mqtt-sn" is'],
     [uplink('drain = "live_first"'), '4: error: uplink[0].drain: "live_first" is'],
     [uplink('rate_limit = "500msg/s"'), '4: error: uplink[0].rate_limit: is'],
