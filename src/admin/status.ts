@@ -65,12 +65,24 @@ export interface MessagesStatus {
   readonly dropped: DropCounts;
 }
 
+export interface LostOffsets {
+  readonly stream: string;
+  readonly partition: number;
+  readonly firstOffset: number;
+  readonly count: number;
+}
+
 export interface RingStatus {
   readonly sizeBytes: number;
   readonly usedBytes: number;
   readonly segments: number;
   readonly epoch: number;
+  /** Worn, and not used any more. */
   readonly retiredSlots: number;
+  /** Damaged on the medium, as far as has been met, at the start and since. */
+  readonly corruptRecords: number;
+  /** Where those were; the last ones met. */
+  readonly lost: readonly LostOffsets[];
   /** What the last start found. */
   readonly recovery: {
     readonly durationMs: number;

@@ -1,10 +1,11 @@
-import type { ListenerStatus, Status, StreamStatus } from '../admin/status.ts';
+import type { ListenerStatus, LostOffsets, Status, StreamStatus } from '../admin/status.ts';
 import type { Broker } from '../broker/broker.ts';
 import type { Config } from '../config/types.ts';
 import { describeSize } from '../config/units.ts';
 import type { BlockDevice } from '../platform/block-device.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { EventTimes } from '../ring/event-time.ts';
+import type { Ring, RingStatistics } from '../ring/types.ts';
 import type { StreamKeeper } from '../streams/stream-keeper.ts';
 import type { StreamTable } from '../streams/stream-table.ts';
 import type { UplinkLapse } from '../uplink/lap-watch.ts';
@@ -82,7 +83,9 @@ export class StatusReport {
         usedBytes: statistics.usedBytes,
         segments: statistics.segments,
         epoch: statistics.epoch,
-        retiredSlots: statistics.retiredSlots,
+        retiredSlots: statistics.retiredSlots.length,
+        corruptRecords: statistics.corruptRecords,
+        lost: lostRanges(ring, statistics),
         recovery: {
           durationMs: Math.round(recovery.durationMs),
           tornRecords: recovery.tornRecords,
@@ -125,7 +128,7 @@ export class StatusReport {
     const { storage } = this.#parts;
     const { ring, checkpoints } = storage;
     const conditions: Condition[] = [];
-    const { failure, corruptRecords, wear } = ring.statistics();
+    const { failure, corruptRecords, retiredSlots, maxRetiredSlots, wear } = ring.statistics();
     const { quotaScale } = this.#parts.keeper;
     if (quotaScale < 1) {
       const percent = Math.floor(quotaScale * 100);
@@ -142,6 +145,11 @@ export class StatusReport {
         code: 'ring.unwritable',
         message: `The ring cannot be written, so nothing is acknowledged: ${failure.message}`,
       });
+    }
+    if (retiredSlots.length > 0) {
+      const slots = retiredSlots.toSorted((a, b) => a - b).join(', ');
+      const message = `The medium is wearing out: of the ring's slots are not used any more ${slots} (${maxRetiredSlots} at most).`;
+      conditions.push({ code: 'ring.slots_retired', message });
     }
     if (corruptRecords > 0) {
       const message = `${corruptRecords} records were damaged on the medium and are lost.`;
@@ -191,4 +199,14 @@ export class StatusReport {
     }
     return conditions;
   }
+}
+
+/** More of them say nothing more: the log names all. */
+const MAX_LOST_RANGES = 32;
+
+function lostRanges(ring: Ring, { lost }: RingStatistics): LostOffsets[] {
+  return lost.slice(-MAX_LOST_RANGES).map(({ partitionId, firstOffset, count }) => {
+    const { stream = '', index = 0 } = ring.partition(partitionId) ?? {};
+    return { stream, partition: index, firstOffset, count };
+  });
 }

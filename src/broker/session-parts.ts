@@ -43,7 +43,8 @@ export function createSessionParts(options: {
   /** The ring could not be read for these. */
   readonly onReadFailure: (readers: readonly RingReader[], error: unknown) => void;
 }): SessionParts {
-  const { ring, state, durability, streams, clock, times, expiry, counters, logger, limits } = options;
+  const { ring, state, durability, streams, clock, times, expiry, counters, logger, limits } =
+    options;
   const tree = new SubscriptionTree<Subscription>();
   const sharedTree = new SubscriptionTree<SharedGroup>();
   const topics = new TopicTable(streams, tree, sharedTree);

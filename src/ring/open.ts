@@ -61,6 +61,7 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
     const outcome = await recoverRing({
       files,
       slotCount: foundSlots,
+      existing,
       segmentSizeBytes,
       crc32,
       compressor,
@@ -228,6 +229,7 @@ function recoveredState(options: RingOptions, files: SlotFiles, known: Recovered
   const { newest } = known;
   const slotCount = options.sizeBytes / options.segmentSizeBytes;
   const slots = new Slots(slotCount, known.retiredSlots);
+  for (const slot of known.unreadableSlots) slots.condemn(slot);
   const lastTime = known.unsealed.walk.batches.findLast(({ sound }) => sound)?.header.clock;
   // Without the kernel's word (a restored machine, another time namespace) the clock itself says it.
   const wentBack = options.clock.monotonicMs() < (lastTime?.monotonicMs ?? 0);

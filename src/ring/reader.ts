@@ -1,7 +1,9 @@
 import { CisternError } from '../base/errors.ts';
 import { bodyIsSound, decodeBatchHeader } from './batch-header.ts';
 import { type DecodedRecord, decodeRecords, readDefinitions, unpackBody } from './batch-reader.ts';
+import type { ExtentRange } from './extent.ts';
 import { orderedScan } from './ordered-scan.ts';
+import { SlotReader } from './slot-reader.ts';
 import { summaryLength, decodeSummary } from './summary.ts';
 import type { CachedBatch } from './segment-cache.ts';
 import type { LostRange, RingState } from './ring-state.ts';
@@ -22,10 +24,13 @@ const MAX_UNPACKED_BYTES = 1024 * 1024;
 /** Reads what is durable. No reader ever pins a slot: after each await it looks whether it was lapped. */
 export class Reader {
   readonly #state: RingState;
+  readonly #slots: SlotReader;
   readonly #loading = new Map<number, Promise<SegmentDetail | undefined>>();
 
   constructor(state: RingState) {
     this.#state = state;
+    const { files, crc32, logger, identity } = state;
+    this.#slots = new SlotReader({ files, crc32, logger, ...identity });
   }
 
   async read(partitionId: number, fromOffset: number, limits: ReadLimits): Promise<ReadResult> {
@@ -209,29 +214,29 @@ export class Reader {
   async #loadDetail(segment: Segment): Promise<SegmentDetail | undefined> {
     const detail = (await this.#loadSummary(segment)) ?? (await this.#walkFor(segment));
     if (segment.state === 'free') return undefined;
+    this.#noteLost(missingIn(segment, detail));
     this.#state.cache.putDetail(segment.epoch, detail);
     return detail;
   }
 
   async #loadSummary(segment: Segment): Promise<SegmentDetail | undefined> {
-    const { files, crc32, identity } = this.#state;
+    const { crc32, identity } = this.#state;
     const room = identity.segmentSizeBytes - segment.endOffset;
     if (room <= 0) return undefined;
     const seed = this.#state.seedOf(segment.epoch);
-    let bytes = new Uint8Array(Math.min(room, 16_384));
-    await files.read(segment.slot, segment.endOffset, bytes);
-    const length = summaryLength(bytes);
-    if (length > bytes.length && length <= room) {
-      bytes = new Uint8Array(length);
-      await files.read(segment.slot, segment.endOffset, bytes);
+    let bytes = await this.#read(segment, segment.endOffset, Math.min(room, 16_384));
+    const length = bytes === undefined ? 0 : summaryLength(bytes);
+    if (length > (bytes?.length ?? 0) && length <= room) {
+      bytes = await this.#read(segment, segment.endOffset, length);
     }
+    if (bytes === undefined) return undefined;
     return decodeSummary(bytes, segment.slot, segment.epoch, crc32, seed)?.detail;
   }
 
   async #walkFor(segment: Segment): Promise<SegmentDetail> {
-    const { files, crc32, compressor } = this.#state;
-    const bytes = new Uint8Array(segment.endOffset);
-    await files.read(segment.slot, 0, bytes);
+    const { crc32, compressor } = this.#state;
+    const bytes = await this.#slots.readSlot(segment.slot, segment.endOffset);
+    this.#condemnUnreadable();
     const { startOffset, endOffset, epoch } = segment;
     const seed = this.#state.seedOf(epoch);
     const walk = walkBatches(bytes, startOffset, endOffset, epoch, crc32, seed);
@@ -276,20 +281,22 @@ export class Reader {
     return first;
   }
 
-  /** Undefined where the device refuses: to a reader that is damage like any other. */
-  async #readBatches(
-    segment: Segment,
-    run: readonly BatchPlace[],
-  ): Promise<Uint8Array | undefined> {
+  #readBatches(segment: Segment, run: readonly BatchPlace[]): Promise<Uint8Array | undefined> {
     const length = run.reduce((sum, batch) => sum + batch.lengthBytes, 0);
-    const bytes = new Uint8Array(length);
-    try {
-      await this.#state.files.read(segment.slot, run[0]?.position ?? 0, bytes);
-      return bytes;
-    } catch (error) {
-      if (!(error instanceof CisternError)) throw error;
-      this.#state.logger.warn('ring.read_failed', { slot: segment.slot, error: error.message });
-      return undefined;
+    return this.#read(segment, run[0]?.position ?? 0, length);
+  }
+
+  /** Undefined where the device refuses: to a reader that is damage like any other. */
+  async #read(segment: Segment, offset: number, length: number): Promise<Uint8Array | undefined> {
+    const bytes = await this.#slots.read(segment.slot, offset, length);
+    if (bytes === undefined) this.#condemnUnreadable();
+    return bytes;
+  }
+
+  #condemnUnreadable(): void {
+    for (const slot of this.#slots.failedSlots) {
+      if (!this.#state.slots.condemn(slot)) continue;
+      this.#state.logger.warn('ring.slot_condemned', { slot });
     }
   }
 
@@ -338,6 +345,37 @@ export class Reader {
       logger.error('ring.batch_damaged', { partitionId, firstOffset, count });
     }
   }
+}
+
+/** Offsets that the segment is known to hold and that no batch of it has that was found. */
+function missingIn({ extents }: Segment, { batches }: SegmentDetail): LostRange[] {
+  const missing: LostRange[] = [];
+  const found = batches.flatMap((batch) => wholeRuns(batch));
+  for (const [partitionId, extent] of extents) {
+    const runs = found
+      .filter((run) => run.partitionId === partitionId)
+      .sort((one, other) => one.firstOffset - other.firstOffset);
+    for (const range of extent.ranges()) {
+      if (range.isWhole) missing.push(...gapsIn(partitionId, range, runs));
+    }
+  }
+  return missing;
+}
+
+/** What of a range is in none of the runs, which are in order. */
+function gapsIn(
+  partitionId: number,
+  { firstOffset, lastOffset }: ExtentRange,
+  runs: readonly { readonly firstOffset: number; readonly count: number }[],
+): LostRange[] {
+  const gaps: LostRange[] = [];
+  let next = firstOffset;
+  for (const run of [...runs, { firstOffset: lastOffset + 1, count: 0 }]) {
+    const end = Math.min(run.firstOffset, lastOffset + 1);
+    if (end > next) gaps.push({ partitionId, firstOffset: next, count: end - next });
+    next = Math.max(next, run.firstOffset + run.count);
+  }
+  return gaps;
 }
 
 function overlap(

@@ -22,6 +22,7 @@ import type { LostRange } from './ring-state.ts';
 import { Segment, type SegmentDetail, wholeRuns } from './segment.ts';
 import type { PreviousEnd, SegmentHeader } from './segment-header.ts';
 import { SlotReader, type SlotReaderOptions } from './slot-reader.ts';
+import { MAX_RETIRED_SHARE } from './slots.ts';
 import { decodeSummary, summaryLength } from './summary.ts';
 import { FIRST_STREAM_PARTITION_ID } from './types.ts';
 import { describe, type Walk, walkBatches } from './walk.ts';
@@ -57,6 +58,8 @@ export interface Recovered {
   readonly lastSequence: number;
   readonly checkpointSequence: number;
   readonly retiredSlots: readonly number[];
+  /** Slots of which the device refused to read something. */
+  readonly unreadableSlots: readonly number[];
   readonly tornRecords: number;
   readonly corruptRecords: number;
   /** Live segments of which nothing could be read: what they held cannot be counted. */
@@ -74,7 +77,10 @@ export type RecoveryOutcome =
   /** There was something, and no header of it can be read. */
   | { readonly kind: 'unreadable'; readonly highestEpoch: number };
 
-/** Reads a ring. No damage makes it throw; only a format that is too new does. */
+/**
+ * Reads a ring. No damage makes it throw; only a format that is too new does, and DEVICE_FAILED where
+ * no header is found and more of the ring than can be worn refuses to be read.
+ */
 export async function recoverRing(options: RecoveryOptions): Promise<RecoveryOutcome> {
   const recovery = new Recovery(options);
   return recovery.run();
@@ -113,6 +119,7 @@ class Recovery {
     headers.sort((a, b) => b.epoch - a.epoch);
     const [first] = headers;
     if (first?.header === undefined) {
+      this.#refuseFailedDevice();
       // A cut while the ring was made leaves no more than the first batch, and that one is empty.
       const { highestEpoch, batches } = await this.#claimedEpochs(damagedSlots);
       return batches <= 1 ? { kind: 'empty' } : { kind: 'unreadable', highestEpoch };
@@ -121,6 +128,18 @@ class Recovery {
     this.#salt = first.header.salt;
     for (const { header } of ours) if (header !== undefined) this.#noteHeader(header);
     return { kind: 'recovered', ring: await this.#build(ours, damagedSlots) };
+  }
+
+  // What cannot be read now may be there all the same: a ring made anew would be written over it.
+  #refuseFailedDevice(): void {
+    const { slotCount } = this.#options;
+    const failed = this.#slots.failedSlots.length;
+    if (failed <= slotCount * MAX_RETIRED_SHARE) return;
+    throw new CisternError(
+      'DEVICE_FAILED',
+      `The ring cannot be read: the device refuses to read ${failed} of its ${slotCount} slots.`,
+      { remedy: 'See the kernel log for errors of the device, and replace it if there are any.' },
+    );
   }
 
   async #build(headers: readonly Candidate[], damagedSlots: readonly number[]): Promise<Recovered> {
@@ -168,6 +187,7 @@ class Recovery {
       lastSequence: this.#lastSequence,
       checkpointSequence: newest.checkpointSequence,
       retiredSlots: newest.retiredSlots,
+      unreadableSlots: this.#slots.failedSlots,
       tornRecords: this.#tornRecords,
       lostSegments: this.#lostSegments,
       corruptRecords: this.#corruptRecords,

@@ -14,6 +14,8 @@ export type FirstPage =
 export interface SlotReaderOptions {
   readonly files: SlotFiles;
   readonly slotCount: number;
+  /** Slots that have a file; absent: all. One without is as good as damaged, but no device's fault. */
+  readonly existing?: ReadonlySet<number>;
   readonly segmentSizeBytes: number;
   readonly crc32: Crc32;
   readonly logger: Logger;
@@ -22,9 +24,15 @@ export interface SlotReaderOptions {
 /** Reads slots for a start, on a device that may refuse: that throws nothing, it is logged. */
 export class SlotReader {
   readonly #options: SlotReaderOptions;
+  readonly #failed = new Set<number>();
 
   constructor(options: SlotReaderOptions) {
     this.#options = options;
+  }
+
+  /** Slots of which something could not be read. */
+  get failedSlots(): readonly number[] {
+    return [...this.#failed];
   }
 
   /** By slot. Throws RING_FORMAT_UNKNOWN where a newer program has written one. */
@@ -53,24 +61,25 @@ export class SlotReader {
 
   /** Undefined where the device refuses to read there, which is one more kind of damage. */
   async read(slot: number, offset: number, length: number): Promise<Uint8Array | undefined> {
+    if (this.#options.existing?.has(slot) === false) return undefined;
     const bytes = new Uint8Array(length);
     try {
       await this.#options.files.read(slot, offset, bytes);
       return bytes;
     } catch (error) {
       if (!(error instanceof CisternError)) throw error;
+      this.#failed.add(slot);
       this.#options.logger.error('ring.read_failed', { slot, offset, error: error.message });
       return undefined;
     }
   }
 
-  /** All of it, with zeros where the device refuses. */
-  async readSlot(slot: number): Promise<Uint8Array> {
-    const { segmentSizeBytes } = this.#options;
-    const whole = await this.read(slot, 0, segmentSizeBytes);
+  /** All of it, or its first `length` bytes, with zeros where the device refuses. */
+  async readSlot(slot: number, length = this.#options.segmentSizeBytes): Promise<Uint8Array> {
+    const whole = await this.read(slot, 0, length);
     if (whole !== undefined) return whole;
-    const bytes = new Uint8Array(segmentSizeBytes);
-    for (let offset = 0; offset < segmentSizeBytes; offset += PAGE_BYTES) {
+    const bytes = new Uint8Array(length);
+    for (let offset = 0; offset < length; offset += PAGE_BYTES) {
       const page = await this.read(slot, offset, PAGE_BYTES);
       if (page !== undefined) bytes.set(page, offset);
     }

@@ -158,7 +158,11 @@ export interface RingStatistics {
   readonly usedBytes: number;
   readonly segments: number;
   readonly epoch: number;
-  readonly retiredSlots: number;
+  /** Slots that are worn and not used any more, and how many may be set aside. */
+  readonly retiredSlots: readonly number[];
+  readonly maxRetiredSlots: number;
+  /** Offsets that media damage has taken, as far as has been met, of what is or was in the ring. */
+  readonly lost: readonly { partitionId: number; firstOffset: Offset; count: number }[];
   /** Attributes and payload handed to `append`. */
   readonly payloadBytes: number;
   /** Written to the ring by this process, padding, headers and summaries included. */

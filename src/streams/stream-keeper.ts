@@ -72,7 +72,7 @@ export class StreamKeeper {
     const sum = streams.streams.reduce((all, { config }) => all + (config.quotaBytes ?? 0), 0);
     if (sum === 0) return 1;
     const { sizeBytes, retiredSlots } = ring.statistics();
-    const slots = sizeBytes / segmentSizeBytes - retiredSlots - RESERVED_SEGMENTS;
+    const slots = sizeBytes / segmentSizeBytes - retiredSlots.length - RESERVED_SEGMENTS;
     const capacity = Math.max(0, slots) * segmentSizeBytes * QUOTA_SHARE;
     return Math.min(1, capacity / sum) * SHARE_A_FRUITLESS_LAP ** this.#fruitlessLaps;
   }

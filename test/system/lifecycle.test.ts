@@ -147,13 +147,15 @@ const STATUS_SHAPE = {
   alarms: [],
   listeners: [{ protocol: 'string', address: 'string', connections: 'number' }],
   clients: { connected: 'number', sessions: 'number', refusedLogins: {}, turnedAway: {} },
-  messages: { received: 'number', delivered: 'number', dropped: {} },
+  messages: { received: 'number', delivered: 'number', memoryOnly: 'number', dropped: {} },
   ring: {
     sizeBytes: 'number',
     usedBytes: 'number',
     segments: 'number',
     epoch: 'number',
     retiredSlots: 'number',
+    corruptRecords: 'number',
+    lost: [],
     recovery: { durationMs: 'number', tornRecords: 'number', corruptRecords: 'number' },
   },
   wear: {

@@ -25,6 +25,8 @@ export function exampleStatus(): Status {
       segments: 2,
       epoch: 9,
       retiredSlots: 0,
+      corruptRecords: 0,
+      lost: [],
       recovery: { durationMs: 42, tornRecords: 1, corruptRecords: 0 },
     },
     wear: {
