@@ -115,7 +115,8 @@ export class Storage {
 
   /** The checkpoint was durable after the ring was: where it is ahead, the ring has lost its tail. */
   #raiseSequence(): void {
-    const sequence = this.checkpoints.load()?.sequence ?? 0;
+    const checkpoint = this.checkpoints.load();
+    const sequence = checkpoint?.ringId === this.ring.ringId ? checkpoint.sequence : 0;
     if (sequence <= this.ring.lastSequence) return;
     this.#tailLost = true;
     this.ring.ensureSequence(sequence);
@@ -179,6 +180,9 @@ function controlLog(ring: Ring, mayUseMemory: boolean): ControlLog {
     },
     get lastSequence() {
       return ring.lastSequence;
+    },
+    get checkpointSequence() {
+      return ring.checkpointSequence;
     },
   };
 }

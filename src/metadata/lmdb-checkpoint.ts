@@ -27,10 +27,10 @@ const PROBE_NAME = `${FILE_NAME}-probe`;
 const PROBE_BYTES = 64 * 1024;
 
 /**
- * A checkpoint of a few MiB is the largest to be expected. Beyond this one, looking at it first would
- * cost memory and time at each start, and the marker alone has to do.
+ * A checkpoint of a few MiB is the largest to be expected; a start has all of it in memory anyway.
+ * Beyond this one, looking at it first would cost too much of that, and the marker alone has to do.
  */
-const CHECKED_BYTES_MAX = 32 * 1024 * 1024;
+const CHECKED_BYTES_MAX = 256 * 1024 * 1024;
 
 const FORMAT = 1;
 /** LMDB grows the map by itself; a small start keeps the address space and the file small. */

@@ -2,7 +2,7 @@ import { assert } from '../base/assert.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { decodeState, encodeState } from './state-codec.ts';
-import type { CheckpointChange, CheckpointStore, ControlLog } from './types.ts';
+import type { Checkpoint, CheckpointChange, CheckpointStore, ControlLog } from './types.ts';
 
 export interface StateStoreOptions {
   readonly log: ControlLog;
@@ -106,7 +106,7 @@ export class StateStore {
   load(): { readonly sequence: number } {
     assert(this.#entries.size === 0 && this.#covered === 0, 'load comes first, and once');
     const checkpoint = this.#checkpoints.load();
-    if (checkpoint === undefined || checkpoint.ringId !== this.#ringId) {
+    if (checkpoint === undefined || !this.#isUsable(checkpoint)) {
       this.#replaceAll = true;
       return { sequence: 0 };
     }
@@ -127,6 +127,21 @@ export class StateStore {
       this.#schedule(0);
     }
     return { sequence: this.#covered };
+  }
+
+  /**
+   * One of another ring says nothing of this one. An old copy is of no use either: what has ended
+   * since then may be in no record any more, while all that is live is.
+   */
+  #isUsable({ ringId, sequence }: Checkpoint): boolean {
+    if (ringId !== this.#ringId) {
+      this.#logger.warn('checkpoint.of_another_ring', { ringId });
+      return false;
+    }
+    const { checkpointSequence } = this.#log;
+    if (sequence >= checkpointSequence) return true;
+    this.#logger.warn('checkpoint.is_old', { sequence, checkpointSequence });
+    return false;
   }
 
   /**

@@ -49,4 +49,6 @@ export interface ControlLog {
   /** Resolves when everything with sequence <= this is durable. */
   whenDurable(sequence: number): Promise<void>;
   readonly lastSequence: number;
+  /** What the log has let go of relies on a checkpoint of at least this sequence. */
+  readonly checkpointSequence: number;
 }

@@ -87,6 +87,10 @@ class OpenRing implements Ring {
     return this.#state.durableSequence;
   }
 
+  get checkpointSequence(): number {
+    return this.#state.checkpointSequence;
+  }
+
   get lastSequence(): number {
     return this.#state.lastSequence;
   }

@@ -252,6 +252,8 @@ export interface Ring {
   readonly durableSequence: Sequence;
   /** The last sequence given out. */
   readonly lastSequence: Sequence;
+  /** A checkpoint of at least this sequence holds the control records that rotation has taken. */
+  readonly checkpointSequence: Sequence;
   /** Random bits made with the ring, as hexadecimal. */
   readonly ringId: string;
 

@@ -29,6 +29,7 @@ class MemoryLog implements ControlLog {
   /** Records that it still takes. */
   room = Infinity;
   isSuspended = false;
+  readonly checkpointSequence = 0;
   #onRoom: (() => void)[] = [];
 
   append(key: string, value: Uint8Array, rides: boolean): LogRecord | undefined {

@@ -16,6 +16,7 @@ test('a machine that is switched on every day is not remembered day by day for e
     append: () => ({ offset: sequence, sequence: ++sequence }),
     onRoom: () => undefined,
     isSuspended: false,
+    checkpointSequence: 0,
     whenDurable: () => Promise.resolve(),
     get lastSequence() {
       return sequence;

@@ -16,6 +16,7 @@ it('keeps the position of each uplink in each partition, and opens no commit for
     },
     onRoom: () => undefined,
     isSuspended: false,
+    checkpointSequence: 0,
     whenDurable: () => Promise.resolve(),
   };
   const state = new StateStore({
