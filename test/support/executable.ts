@@ -25,6 +25,8 @@ export interface CisternOptions {
   readonly size?: string;
   /** `[storage] segment`. Default: the program's. */
   readonly segment?: string;
+  /** More lines of `[storage]`. */
+  readonly storage?: string;
   /** TOML after the listener, storage and admin sections: streams, uplinks, limits. */
   readonly toml?: string;
   /** More arguments for `cistern run`. */
@@ -156,6 +158,7 @@ export class Cistern {
       `path = ${JSON.stringify(this.dataDir)}`,
       `size = "${this.#options.size ?? '64MiB'}"`,
       ...(this.#options.segment === undefined ? [] : [`segment = "${this.#options.segment}"`]),
+      this.#options.storage ?? '',
       '[admin]',
       `listen = "127.0.0.1:${this.adminPort}"`,
       '[[listener]]',

@@ -20,7 +20,12 @@ export class BlockImage {
   #snapshots = 0;
 
   /** Throws with what is missing (root, loop devices, mkfs) when the machine cannot do it. */
-  constructor(options: { readonly imageMiB: number; readonly hostMiB: number }) {
+  constructor(options: {
+    readonly imageMiB: number;
+    readonly hostMiB: number;
+    /** More options of mkfs.ext4. */
+    readonly format?: readonly string[];
+  }) {
     this.#folder = mkdtempSync(join(tmpdir(), 'cistern-block-'));
     this.#undo.push(() => rmSync(this.#folder, { recursive: true, force: true }));
     try {
@@ -31,7 +36,7 @@ export class BlockImage {
       this.#mount(hostImage, host);
       this.#image = join(host, 'disk.img');
       run('truncate', '-s', `${options.imageMiB}M`, this.#image);
-      run('mkfs.ext4', '-q', '-b', '4096', this.#image);
+      run('mkfs.ext4', '-q', '-b', '4096', ...(options.format ?? []), this.#image);
       this.path = join(this.#folder, 'disk');
       this.#mount(this.#image, this.path);
     } catch (error) {
