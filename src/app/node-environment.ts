@@ -2,6 +2,7 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CisternError } from '../base/errors.ts';
 import { openLmdbCheckpoint } from '../metadata/lmdb-checkpoint.ts';
+import { ReopeningCheckpoint } from '../metadata/reopening-checkpoint.ts';
 import type { Logger } from '../platform/logger.ts';
 import { findBlockDevice } from '../platform/node/block-device.ts';
 import { createNodeClock } from '../platform/node/clock.ts';
@@ -49,7 +50,9 @@ export function createNodeEnvironment(options: {
       return openNodeVolume(path);
     },
     openCheckpoints: (dataPath, volume) =>
-      openLmdbCheckpoint({ path: join(dataPath, 'state'), volume, logger }),
+      ReopeningCheckpoint.open(() =>
+        openLmdbCheckpoint({ path: join(dataPath, 'state'), volume, logger }),
+      ),
     findDevice: (dataPath) => findBlockDevice(dataPath),
     async machineId() {
       try {

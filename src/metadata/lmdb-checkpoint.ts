@@ -58,24 +58,35 @@ type Environment = RootDatabase<Buffer, Buffer>;
  * Fails with DATA_UNWRITABLE, DEVICE_FULL or DEVICE_FAILED where no checkpoint can be kept at all.
  */
 export async function openLmdbCheckpoint(options: LmdbCheckpointOptions): Promise<CheckpointStore> {
-  const { path, volume, logger } = options;
+  const { volume, logger } = options;
   const log = logger.child('metadata');
-  const setAside = await setAsideIfUnreadable(volume);
-  await probeRoom(volume);
-
   let store: LmdbCheckpoint;
   try {
-    store = openAndRead(path, setAside);
+    store = await openUnderMarker(options);
   } catch (error) {
-    if (isDeviceFault(error)) throw asCisternError('open', error);
-    const reason = `the checkpoint could not be read: ${messageOf(error)}`;
-    await moveAside(volume, await volume.list());
-    store = openFresh(path, reason);
+    // This process has not crashed, and so the next open must not take the marker for a proof of it.
+    await volume.remove(MARKER_NAME).catch((later: unknown) => {
+      log.warn('checkpoint.marker_stays', { error: messageOf(later) });
+    });
+    throw error;
   }
   await volume.remove(MARKER_NAME);
   await volume.syncDirectory();
   if (store.setAside !== undefined) log.warn('checkpoint.set_aside', { reason: store.setAside });
   return store;
+}
+
+async function openUnderMarker({ path, volume }: LmdbCheckpointOptions): Promise<LmdbCheckpoint> {
+  const setAside = await setAsideIfUnreadable(volume);
+  await probeRoom(volume);
+  try {
+    return openAndRead(path, setAside);
+  } catch (error) {
+    if (isDeviceFault(error)) throw asCisternError('open', error);
+    const reason = `the checkpoint could not be read: ${messageOf(error)}`;
+    await moveAside(volume, await volume.list());
+    return openFresh(path, reason);
+  }
 }
 
 /** Leaves the marker in place in either case. Returns why the file was set aside, if it was. */
@@ -215,6 +226,10 @@ class LmdbCheckpoint implements CheckpointStore {
     const statistics = this.#environment.getStats() as { readonly pagesWritten?: number };
     // A commit also rewrites the sector of one meta page, which the device sees as a page.
     return ((statistics.pagesWritten ?? 0) + this.#commits) * PAGE_BYTES;
+  }
+
+  get isEmpty(): boolean {
+    return readHeader(this.#environment) === undefined;
   }
 
   load(): Checkpoint | undefined {

@@ -30,6 +30,10 @@ export class MemoryCheckpoint implements CheckpointStore {
     return this.#writtenBytes;
   }
 
+  get isEmpty(): boolean {
+    return this.#durable === undefined;
+  }
+
   load(): Checkpoint | undefined {
     return this.#durable;
   }

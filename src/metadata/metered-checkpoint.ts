@@ -18,6 +18,9 @@ export function meterCheckpoints(
     get writtenBytes() {
       return store.writtenBytes;
     },
+    get isEmpty() {
+      return store.isEmpty;
+    },
     load: () => store.load(),
     async commit(change: CheckpointChange) {
       try {

@@ -416,6 +416,7 @@ export class StateStore {
   #capture(dirty: ReadonlySet<string>, sequence: number): CheckpointChange {
     const puts: [string, Uint8Array][] = [];
     const deletes: string[] = [];
+    if (this.#checkpoints.isEmpty) this.#replaceAll = true;
     const keys = this.#replaceAll ? this.#entries.keys() : dirty;
     for (const key of keys) {
       const entry = this.#entries.get(key);

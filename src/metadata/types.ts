@@ -24,6 +24,8 @@ export interface CheckpointStore {
   load(): Checkpoint | undefined;
   /** Why the stored checkpoint could not be used, in one sentence, where that happened at open. */
   readonly setAside: string | undefined;
+  /** True where there is none, so that the next commit has to hold everything. */
+  readonly isEmpty: boolean;
   /** One transaction; resolves when it is flushed to the medium. */
   commit(change: CheckpointChange): Promise<void>;
   /** Bytes this process has written to the medium, as far as it can tell. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openLmdbCheckpoint } from '../../src/metadata/lmdb-checkpoint.ts';
 import { MemoryCheckpoint } from '../../src/metadata/memory-checkpoint.ts';
+import { ReopeningCheckpoint } from '../../src/metadata/reopening-checkpoint.ts';
 import type { CheckpointStore } from '../../src/metadata/types.ts';
 import { openNodeVolume } from '../../src/platform/node/volume.ts';
 import { MemoryLogger } from '../support/memory-logger.ts';
@@ -17,6 +18,12 @@ async function openIn(path: string): Promise<CheckpointStore> {
 describeCheckpointStore('LMDB', async () => {
   const path = await mkdtemp(join(tmpdir(), 'cistern-checkpoint-'));
   return { open: () => openIn(path), remove: () => rm(path, { recursive: true }) };
+});
+
+describeCheckpointStore('LMDB, opened again where a commit failed', async () => {
+  const path = await mkdtemp(join(tmpdir(), 'cistern-checkpoint-'));
+  const open = () => ReopeningCheckpoint.open(() => openIn(path));
+  return { open, remove: () => rm(path, { recursive: true }) };
 });
 
 describeCheckpointStore('memory', async () => {

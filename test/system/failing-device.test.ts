@@ -6,8 +6,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Packet } from 'mqtt-packet';
 import { afterEach, expect, test } from 'vitest';
 import type { Status } from '../../src/admin/status.ts';
+import { openLmdbCheckpoint } from '../../src/metadata/lmdb-checkpoint.ts';
+import { ReopeningCheckpoint } from '../../src/metadata/reopening-checkpoint.ts';
+import { openNodeVolume } from '../../src/platform/node/volume.ts';
 import { type Cistern, startCistern } from '../support/executable.ts';
 import { assertRunning } from '../support/last-words.ts';
+import { MemoryLogger } from '../support/memory-logger.ts';
 import { MountedDisk } from '../support/mounted-disk.ts';
 import { SimRandom } from '../support/sim-random.ts';
 import { WireClient } from '../support/wire-client.ts';
@@ -252,6 +256,34 @@ test('a file system that is full when the checkpoint has to grow: refused, never
   expect(gone.every((number) => number < publisher.sent / 2)).toBe(true);
   expect(numbers.length).toBeGreaterThan(10_000);
 }, 180_000);
+
+test('a checkpoint whose write failed is used again when the device is back, without a restart', async () => {
+  const disk = new FailingDisk(100);
+  undo.push(() => disk.dispose());
+  const path = join(disk.path, 'state');
+  const volume = await openNodeVolume(path);
+  const open = () => openLmdbCheckpoint({ path, volume, logger: new MemoryLogger() });
+  const store = await ReopeningCheckpoint.open(open);
+  const commit = (sequence: number, keys: number): Promise<void> => {
+    const puts = new Map<string, Uint8Array>();
+    for (let n = 0; n < keys; n += 1) puts.set(`key/${n}`, new Uint8Array(300).fill(sequence));
+    return store.commit({ ringId: 'r', sequence, replaceAll: false, puts, deletes: [] });
+  };
+  for (let n = 1; n <= 20; n += 1) await commit(n, 100);
+  disk.failWrites();
+  const failures = await Promise.allSettled([commit(21, 150)]);
+  for (let n = 22; n <= 40; n += 1)
+    failures.push(...(await Promise.allSettled([commit(n, n * 10)])));
+  expect(failures.map(({ status }) => status)).toEqual(failures.map(() => 'rejected'));
+  disk.takeWrites();
+  for (let n = 41; n <= 60; n += 1) await commit(n, 300);
+  await store.close();
+  const again = await open();
+  expect(again.setAside).toBeUndefined();
+  expect(again.load()?.sequence).toBe(60);
+  expect([...(again.load()?.entries ?? [])]).toHaveLength(300);
+  await again.close();
+});
 
 /** Takes every last block of the file system. */
 function fill(path: string): string[] {
