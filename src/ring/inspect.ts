@@ -1,6 +1,6 @@
 import { CisternError } from '../base/errors.ts';
 import type { Compressor, Crc32 } from '../platform/compression.ts';
-import type { Volume } from '../platform/volume.ts';
+import type { Volume, VolumeFile } from '../platform/volume.ts';
 import { claimedEpoch, looksLikeBatch } from './batch-header.ts';
 import { decodeRecords, type SourceNames, unpackBody } from './batch-reader.ts';
 import { isZero, PAGE_BYTES, segmentSeed } from './format.ts';
@@ -49,6 +49,8 @@ interface ReadSegment {
   readonly bytes: Uint8Array;
   readonly header: SegmentHeader | undefined;
   readonly startOffset: number;
+  /** Of its pages, those that the device refuses to read; they are zeros in `bytes`. */
+  readonly unreadablePages: number;
 }
 
 /**
@@ -129,15 +131,38 @@ async function readSegment({ volume, crc32 }: InspectOptions, slot: number): Pro
   const file = await volume.open(slotName(slot), 'read');
   try {
     const bytes = new Uint8Array(await file.size());
-    await file.read(0, bytes);
+    const unreadablePages = await readAll(file, bytes);
     const read = decodeSegmentHeader(bytes, crc32);
     // The header of another slot is a copy that somebody made: a start takes it for damage too.
     if (read.kind !== 'valid' || read.header.slot !== slot) {
-      return { slot, bytes, header: undefined, startOffset: 0 };
+      return { slot, bytes, unreadablePages, header: undefined, startOffset: 0 };
     }
-    return { slot, bytes, header: read.header, startOffset: read.lengthBytes };
+    return { slot, bytes, unreadablePages, header: read.header, startOffset: read.lengthBytes };
   } finally {
     await file.close();
+  }
+}
+
+/** Fills `bytes` with what can be read; returns how many pages cannot. */
+async function readAll(file: VolumeFile, bytes: Uint8Array): Promise<number> {
+  if (await isRead(file, 0, bytes)) return 0;
+  let unreadable = 0;
+  for (let at = 0; at < bytes.length; at += PAGE_BYTES) {
+    const page = bytes.subarray(at, at + PAGE_BYTES);
+    if (await isRead(file, at, page)) continue;
+    page.fill(0);
+    unreadable++;
+  }
+  return unreadable;
+}
+
+async function isRead(file: VolumeFile, offset: number, target: Uint8Array): Promise<boolean> {
+  try {
+    await file.read(offset, target);
+    return true;
+  } catch (error) {
+    if (!(error instanceof CisternError)) throw error;
+    return false;
   }
 }
 
@@ -170,7 +195,9 @@ function describeSegment(
   }
   if (isLive) {
     const end = ends.get(tabledEpoch);
-    damage.push(...damageIn(walk, end));
+    const found = damageIn(walk, end);
+    damage.push(...found);
+    if (found.length > 0) damage.push(...lossIn(walk, end !== undefined, header, newest));
     if (end === undefined) cutShort.push(...walk.torn.map(cutShortSentence));
   }
   const isUnreadable = damage.length > 0 && header === undefined;
@@ -245,6 +272,9 @@ function faultsOf(
   const damage: string[] = [];
   const tabledEpoch = epochInTable(slot, newest);
   let isLost = false;
+  if (segment.unreadablePages > 0) {
+    damage.push(`The device refuses to read ${segment.unreadablePages} of its pages.`);
+  }
   if (tabledEpoch !== undefined && header === undefined && isBlank(segment)) {
     isLost = true;
     damage.push(`The live segment of epoch ${tabledEpoch} is gone: its header is all zeros.`);
@@ -272,6 +302,36 @@ function damageIn(walk: Walk, end: number | undefined): string[] {
     damage.push(`${end - walk.endOffset} bytes from ${walk.endOffset} on are gone.`);
   }
   return damage;
+}
+
+/**
+ * The offsets that damage has taken: those of batches whose header alone is left, and what is missing
+ * of a partition between its batches before and after.
+ */
+function lossIn(
+  { batches, torn }: Walk,
+  endIsKnown: boolean,
+  header: SegmentHeader,
+  newest: SegmentHeader | undefined,
+): string[] {
+  const expected = new Map(header.partitions.map(({ id, tailOffset }) => [id, tailOffset]));
+  const names = new Map((newest ?? header).partitions.map(({ id, stream }) => [id, stream]));
+  const lost: string[] = [];
+  const lose = (id: number, first: number, end: number): void => {
+    if (end <= first) return;
+    lost.push(`${names.get(id) ?? '?'} (partition id ${id}) ${first} to ${end - 1}`);
+  };
+  const unpromised = new Set(endIsKnown ? [] : torn.map((bad) => bad.header));
+  for (const { header: batch, sound } of batches) {
+    if (unpromised.has(batch)) continue;
+    for (const { id, stream } of batch.partitions) names.set(id, stream);
+    for (const { partitionId, firstOffset, count } of batch.runs) {
+      lose(partitionId, expected.get(partitionId) ?? firstOffset, firstOffset);
+      if (!sound) lose(partitionId, firstOffset, firstOffset + count);
+      expected.set(partitionId, firstOffset + count);
+    }
+  }
+  return lost.length === 0 ? [] : [`Offsets lost: ${lost.join(', ')}.`];
 }
 
 function cutShortSentence({ position, lengthBytes }: BadPages): string {

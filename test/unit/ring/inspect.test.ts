@@ -103,6 +103,43 @@ describe('a live segment that is not in its slot', () => {
   });
 });
 
+describe('damage in a live segment', () => {
+  const middle = 24 * 4096;
+
+  test('is told with the offsets that it took', async () => {
+    const { image, live } = await closedRing();
+    const [victim] = live;
+    const disk = new SimDisk({ image: image.copy() });
+    await overwrite(disk, victim?.slot ?? 0, new Uint8Array(100).fill(7), middle);
+    const { damage } = (await inspectAll(disk))[victim?.slot ?? 0] as InspectedSegment;
+    const told = /s \(partition id 16\) (\d+) to (\d+)/.exec(damage.join());
+    const [first, last] = [Number(told?.[1]), Number(told?.[2])];
+    const again = new RingBench(disk.image());
+    const ring = await again.start();
+    const { records } = await again.clock.runUntil(
+      ring.read(16, 0, { maxRecords: 1000, maxBytes: 1e7 }),
+    );
+    const present = new Set(records.map(({ offset }) => offset));
+    const missing = Array.from({ length: 200 }, (_, offset) => offset).filter(
+      (offset) => !present.has(offset),
+    );
+    expect(missing).toEqual(Array.from({ length: last - first + 1 }, (_, n) => first + n));
+  });
+
+  test('that the device refuses to read is told, and the rest is looked at', async () => {
+    const { image, live } = await closedRing();
+    const [victim] = live;
+    const disk = new SimDisk({ image });
+    disk.failReads(fileOf(victim?.slot ?? 0), middle, middle + 4096);
+    const segments = await inspectAll(disk);
+    const { damage, records } = segments[victim?.slot ?? 0] as InspectedSegment;
+    expect(damage[0]).toBe('The device refuses to read 1 of its pages.');
+    expect(damage.join()).toContain('Offsets lost: s (partition id 16)');
+    expect(records).toBeGreaterThan(10);
+    expect(segments.filter((segment) => segment.damage.length > 0)).toHaveLength(1);
+  });
+});
+
 test('a free slot that was deleted is named', async () => {
   const { image, live } = await closedRing();
   const free = SLOTS - 1;

@@ -325,6 +325,9 @@ describe('inspecting', () => {
     const file = await disk.open(`slot-000${segment?.slot}`, 'write');
     await file.write((segment?.usedBytes ?? 0) - 3 * 4096 + 40, new Uint8Array([255]));
     await file.close();
-    expect((await inspect())[0]?.damage).toHaveLength(1);
+    expect((await inspect())[0]?.damage).toEqual([
+      expect.stringContaining('are damaged'),
+      `Offsets lost: s (partition id ${id}) 3 to 3.`,
+    ]);
   });
 });
