@@ -29,6 +29,8 @@ export interface CisternOptions {
   readonly storage?: string;
   /** TOML after the listener, storage and admin sections: streams, uplinks, limits. */
   readonly toml?: string;
+  /** A command that runs the one behind it as itself, such as `unshare`. */
+  readonly wrapper?: readonly string[];
   /** More arguments for `cistern run`. */
   readonly args?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
@@ -99,11 +101,9 @@ export class Cistern {
   /** Starts the process (again, after `kill9` or `shutDown`) and waits until it takes clients. */
   async launch(): Promise<void> {
     const startMs = performance.now();
-    this.#process = new TestProcess(
-      this.#program,
-      ['run', '--config', this.configPath, ...(this.#options.args ?? [])],
-      this.#options.env,
-    );
+    const { args = [], wrapper = [], env } = this.#options;
+    const command = [...wrapper, this.#program, 'run', '--config', this.configPath, ...args];
+    this.#process = new TestProcess(command[0] as string, command.slice(1), env);
     await this.waitReady();
     this.startMs = performance.now() - startMs;
   }

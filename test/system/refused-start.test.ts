@@ -1,8 +1,10 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import type { Status } from '../../src/admin/status.ts';
 import { TestProcess } from '../support/child-process.ts';
 import { type Cistern, executablePath, startCistern } from '../support/executable.ts';
 import { freePort } from '../support/free-port.ts';
@@ -85,6 +87,64 @@ test('a second process on the same data is refused and told who holds it', async
   const { client } = await WireClient.connect(broker.mqttPort, { clientId: 'undisturbed' });
   client.destroy();
 });
+
+test('a second process is refused also where it names the data by another path', async () => {
+  const broker = await start({});
+  const place = await folder();
+  const link = join(place, 'link');
+  symlinkSync(broker.dataDir, link);
+  const bound = join(place, 'bound');
+  mkdirSync(bound);
+  execFileSync('mount', ['--bind', broker.dataDir, bound]);
+  undo.push(() => execFileSync('umount', [bound]));
+  for (const path of [link, bound, `${broker.dataDir}/../${basename(broker.dataDir)}/`]) {
+    const { exitCode, lines } = await refusedStart(await configuration({ path }));
+    expect(exitCode, path).toBe(DATA_UNUSABLE);
+    expect(lines[0], path).toMatch(/^DATA_IN_USE: .* is in use by process/);
+  }
+  await broker.kill9();
+  const second = await start({ dataDir: link });
+  expect(second.isRunning).toBe(true);
+});
+
+test('data that was copied to another machine keep the node and get a new lineage', async () => {
+  const place = await folder();
+  const [first, other] = ['0123456789abcdef0123456789abcdef', 'f'.repeat(32)].map((id) => {
+    const path = join(place, id);
+    writeFileSync(path, `${id}\n`);
+    return path;
+  }) as [string, string];
+  const data = join(place, 'data');
+  const identityOn = async (machine: string, path: string): Promise<Status['node']> => {
+    const broker = await startOnMachine(machine, path);
+    const { node } = await broker.status<Status>();
+    await broker.shutDown();
+    return node;
+  };
+  const made = await identityOn(first, data);
+  const same = await identityOn(first, data);
+  const copy = join(place, 'copy');
+  cpSync(data, copy, { recursive: true });
+  const cloned = await identityOn(other, copy);
+  const clonedAgain = await identityOn(other, copy);
+  expect(same).toMatchObject({ id: made.id, lineage: made.lineage });
+  expect(cloned.id).toBe(made.id);
+  expect(cloned.lineage).not.toBe(made.lineage);
+  expect(clonedAgain.lineage).toBe(cloned.lineage);
+  expect((await identityOn(first, data)).lineage).toBe(made.lineage);
+}, 60_000);
+
+/** Starts it where this file is /etc/machine-id, in a mount namespace of its own. */
+async function startOnMachine(machineIdFile: string, dataDir: string): Promise<Cistern> {
+  const wrapper = [
+    'unshare',
+    '--mount',
+    'sh',
+    '-c',
+    `mount --bind "${machineIdFile}" /etc/machine-id && exec "$0" "$@"`,
+  ];
+  return start({ dataDir, wrapper });
+}
 
 test('after kill -9 the data is free at once', async () => {
   const broker = await start({});
