@@ -135,6 +135,10 @@ async function faultOf(volume: Volume): Promise<string | undefined> {
     const bytes = await file.read(0, content);
     const fault = structureFault(content.subarray(0, bytes));
     return fault === undefined ? undefined : `the checkpoint could not be read: ${fault}`;
+  } catch (error) {
+    // A page that the device refuses would be a signal to whoever has it mapped.
+    if (!(error instanceof CisternError) || error.code !== 'DEVICE_FAILED') throw error;
+    return `the checkpoint could not be read: ${error.message}`;
   } finally {
     await file.close();
   }

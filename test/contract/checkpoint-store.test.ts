@@ -6,6 +6,8 @@ import { openLmdbCheckpoint } from '../../src/metadata/lmdb-checkpoint.ts';
 import { MemoryCheckpoint } from '../../src/metadata/memory-checkpoint.ts';
 import { ReopeningCheckpoint } from '../../src/metadata/reopening-checkpoint.ts';
 import type { CheckpointStore } from '../../src/metadata/types.ts';
+import { CisternError } from '../../src/base/errors.ts';
+import type { Volume } from '../../src/platform/volume.ts';
 import { openNodeVolume } from '../../src/platform/node/volume.ts';
 import { MemoryLogger } from '../support/memory-logger.ts';
 import { describeCheckpointStore } from './checkpoint-store-contract.ts';
@@ -85,6 +87,27 @@ describe('a damaged LMDB checkpoint', () => {
     bytes[inValue] = 0x60;
     await writeFile(file, bytes);
     await expectFresh(/not what was written/);
+  });
+
+  it('is set aside when the device refuses to read a page of it', async () => {
+    const volume = await openNodeVolume(path);
+    const refusing: Volume = {
+      list: () => volume.list(),
+      create: (name) => volume.create(name),
+      remove: (name) => volume.remove(name),
+      rename: (from, to) => volume.rename(from, to),
+      syncDirectory: () => volume.syncDirectory(),
+      async open(name, mode) {
+        const file = await volume.open(name, mode);
+        file.read = () => Promise.reject(new CisternError('DEVICE_FAILED', 'EIO'));
+        return file;
+      },
+    };
+    const logger = new MemoryLogger();
+    const store = await openLmdbCheckpoint({ path, volume: refusing, logger });
+    expect(store.setAside).toContain('EIO');
+    expect(store.load()).toBeUndefined();
+    await store.close();
   });
 
   it('is replaced when it is an empty file', async () => {
