@@ -147,6 +147,7 @@ class Recovery {
     if (top === undefined) throw unreadable();
     const named = new Set(headers.map(({ header }) => header?.nextSlot ?? -1).slice(0, 2));
     const scanned = await this.#scanFor([...damagedSlots, ...named], headers);
+    await this.#noteFirstBatches(headers);
     const candidates = [...headers, ...scanned].sort((a, b) => b.epoch - a.epoch);
     const base = await this.#findBase(candidates);
     const { candidate, walk, bytes } = base;
@@ -233,6 +234,20 @@ class Recovery {
       found.push({ slot, epoch: best.epoch, header: undefined, startOffset: best.startOffset });
     }
     return found;
+  }
+
+  // A cut start may leave a batch without its header, and the next one tear the header that named its
+  // slot. Nothing leads to it then, so its epoch must not be given out again: a later start might
+  // come upon it and take it for the newest. It lies where a header of about the usual length ends.
+  async #noteFirstBatches(headers: readonly Candidate[]): Promise<void> {
+    const headerBytes = Math.max(...headers.map(({ startOffset }) => startOffset));
+    const windowBytes = Math.min(headerBytes + 2 * PAGE_BYTES, this.#options.segmentSizeBytes);
+    for (let slot = 0; slot < this.#options.slotCount; slot++) {
+      const bytes = await this.#slots.read(slot, 0, windowBytes);
+      for (let at = PAGE_BYTES; bytes !== undefined && at < windowBytes; at += PAGE_BYTES) {
+        this.#highestEpoch = Math.max(this.#highestEpoch, this.#batchAt(bytes, at)?.epoch ?? 0);
+      }
+    }
   }
 
   #bestIn(
