@@ -63,6 +63,8 @@ async function prepareReal(): Promise<void> {
   await ensureProgram('mosquitto_pub', 'mosquitto-clients');
   await ensureProgram('mkfs.xfs', 'xfsprogs');
   await ensureProgram('mkfs.ext4', 'e2fsprogs');
+  await ensureProgram('spin', 'spin');
+  await ensureProgram('gcc', 'gcc', 'libc6-dev');
   const build = [process.execPath, ['build/executable.ts', '--if-stale'], { cwd: root }] as const;
   if ((await runChild(...build)) !== 0) throw new Error('build/out/cistern could not be made');
 }

@@ -19,10 +19,14 @@ async function apt(args: readonly string[]): Promise<number> {
 }
 
 /**
- * Installs `debianPackage` where `program` is missing. Fails with what the user can do where this user
- * may not install packages or the system is not Debian.
+ * Installs `debianPackage`, and what it is of no use without, where `program` is missing. Fails with
+ * what the user can do where this user may not install packages or the system is not Debian.
  */
-export async function ensureProgram(program: string, debianPackage: string): Promise<string> {
+export async function ensureProgram(
+  program: string,
+  debianPackage: string,
+  ...others: readonly string[]
+): Promise<string> {
   const present = findProgram(program);
   if (present !== undefined) return present;
   const remedy = `install it with: sudo apt-get install ${debianPackage}`;
@@ -31,7 +35,7 @@ export async function ensureProgram(program: string, debianPackage: string): Pro
   }
   console.error(`Installing ${debianPackage}, which the tests need ...`);
   // The lists may be old, or there may be none; one try without them is cheap.
-  const install = ['install', '-y', '-q', '--no-install-recommends', debianPackage];
+  const install = ['install', '-y', '-q', '--no-install-recommends', debianPackage, ...others];
   if ((await apt(install)) !== 0) {
     await apt(['update', '-q']);
     if ((await apt(install)) !== 0) throw new Error(`the tests need ${program}; ${remedy}`);

@@ -10,8 +10,8 @@ export const FAST_FOLDERS = [
   'test/tidy',
 ] as const;
 
-/** Folders that run the executable, real servers and real files, one file after the other. */
-export const REAL_FOLDERS = ['test/interop', 'test/system'] as const;
+/** Folders that run the executable, real servers, real files or other tools, one file after the other. */
+export const REAL_FOLDERS = ['test/model', 'test/interop', 'test/system'] as const;
 
 export const FAST_ARGUMENTS = ['run', '--config', 'test/vitest.config.ts', ...FAST_FOLDERS];
 
