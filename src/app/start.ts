@@ -109,7 +109,10 @@ async function startInOrder(
   });
   await storage.replay((record) => broker.replay(record), {
     release: (held, fruitlessLaps) => keeper.release(held, fruitlessLaps),
-    keeps: (record) => keeper.keeps(record),
+    keeps: (record) => {
+      broker.keepReceipt(record);
+      return keeper.keeps(record);
+    },
     decide: (record) => broker.evacuate(record),
   });
   await times.start();

@@ -181,14 +181,19 @@ export class Broker implements ConnectionHost {
   /** Whether a record of a segment that is let go is still needed, and by its old name. */
   evacuate(record: RecordView): 'carry' | 'drop' {
     if (record.partitionId === STATE_PARTITION_ID) return 'drop';
+    this.keepReceipt(record);
     if (record.partitionId === SESSION_PARTITION_ID && this.#isKeptForSessions(record)) {
       return 'carry';
     }
-    if ((record.flags & RecordFlag.receipt) !== 0) this.#registry.keepReceipt(record);
     const isRetained = (record.flags & RecordFlag.retained) !== 0;
     const decision = isRetained ? this.#retained.evacuate(record) : 'drop';
     if (decision === 'drop') this.#lapped.letGo(record);
     return decision;
+  }
+
+  /** A record is about to be let go or copied, and its copy has no receipt any more. */
+  keepReceipt(record: RecordView): void {
+    if ((record.flags & RecordFlag.receipt) !== 0) this.#registry.keepReceipt(record);
   }
 
   #isKeptForSessions(record: RecordView): boolean {

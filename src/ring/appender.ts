@@ -157,12 +157,15 @@ export class Appender {
     return sequence;
   }
 
-  /** Takes a copy of a record, under its own offset and sequence, with its time as far as it is known. */
-  carry(record: RecordView): void {
-    this.#carry(record);
+  /**
+   * Takes a copy of a record, under its own offset and sequence, with its time as far as it is known, and
+   * with those of its flags that are in `flagsMask`.
+   */
+  carry(record: RecordView, flagsMask = RECORD_FLAGS_MASK): void {
+    this.#carry(record, flagsMask);
   }
 
-  #carry(record: RecordView, again?: BatchStart): void {
+  #carry(record: RecordView, flagsMask: number, again?: BatchStart): void {
     const source = sourceOf(record);
     const byteCount = record.attributes.length + record.payload.length;
     const writer = this.#roomFor(source, byteCount, SLOTS_TO_CARRY, again);
@@ -172,7 +175,7 @@ export class Appender {
       record.offset,
       record.sequence,
       number,
-      record.flags & RECORD_FLAGS_MASK,
+      record.flags & flagsMask,
       record.attributes,
       record.payload,
       this.#state.timeForCopy(record.time),
@@ -312,7 +315,7 @@ export class Appender {
 
   #putAgain(record: DecodedRecord, again: BatchStart): void {
     if (record.carried) {
-      this.#carry(record, again);
+      this.#carry(record, RECORD_FLAGS_MASK, again);
       return;
     }
     const source = sourceOf(record);

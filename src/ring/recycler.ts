@@ -6,7 +6,7 @@ import type { RingState } from './ring-state.ts';
 import { RECORD_FLAGS_MASK } from './format.ts';
 import type { BatchPlace, Segment } from './segment.ts';
 import type { Timer } from '../platform/clock.ts';
-import { type Evacuator, FIRST_STREAM_PARTITION_ID, type RecordView } from './types.ts';
+import { type Evacuator, FIRST_STREAM_PARTITION_ID, RecordFlag, type RecordView } from './types.ts';
 
 /** A checkpoint that cannot be written (a full disk) is tried again after this, not at each commit. */
 const RETRY_MS = 5_000;
@@ -14,6 +14,13 @@ const RETRY_MS = 5_000;
 const MAX_LIVE_SHARE = 0.75;
 /** A lap that takes in less than this part of the ring has won nothing. */
 const FRUITLESS_SHARE = 1 / 32;
+
+/**
+ * A copy has no receipt. It may live on for many laps, and the release of its packet identifier, which
+ * is carried once, would be gone before it: a start without a checkpoint would take the identifier for
+ * open, and the next message under it for a repeat. The owner keeps what is open in its own records.
+ */
+const COPIED_FLAGS = RECORD_FLAGS_MASK & ~RecordFlag.receipt;
 
 export interface RecyclerOptions {
   readonly state: RingState;
@@ -176,7 +183,7 @@ export class Recycler {
         const records = (await reader.recordsOf(segment, detail, place)) ?? [];
         for (const record of records) {
           if (record.carried !== carried || !this.#survives(record, segment)) continue;
-          appender.carry(record);
+          appender.carry(record, COPIED_FLAGS);
           committer.appended(true);
         }
         // Carried bytes wait for the device like new ones do, but must not crowd them out.
