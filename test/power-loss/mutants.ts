@@ -12,6 +12,7 @@ export interface Mutant {
 
 export const RING_SUITE = 'test/power-loss/ring.';
 export const LIVES_SUITE = 'test/power-loss/lives.';
+export const CARRY_SUITE = 'test/power-loss/carry.';
 export const BROKER_SUITE = 'test/power-loss/broker.';
 
 export const MUTANTS: readonly Mutant[] = [
@@ -89,11 +90,116 @@ export const MUTANTS: readonly Mutant[] = [
     suite: LIVES_SUITE,
   },
   {
+    name: 'two copies of one record are both read',
+    file: 'src/ring/reader.ts',
+    find: 'byOffset.set(record.offset, record);',
+    replace: 'byOffset.set(byOffset.size, record);',
+    suite: RING_SUITE,
+  },
+  {
+    name: 'a bad survivor is given a fresh CRC',
+    file: 'src/ring/reader.ts',
+    find: '    if (!bodyIsSound(bytes, bodyAt, header, crc32, seed)) return undefined;\n',
+    replace: '',
+    suite: RING_SUITE,
+  },
+  {
+    name: 'a retired slot is used again',
+    file: 'src/ring/slots.ts',
+    find: '    if (this.#retired.has(slot)) return;\n',
+    replace: '',
+    suite: RING_SUITE,
+  },
+  {
+    name: 'a start forgets which slots are retired',
+    file: 'src/ring/open.ts',
+    find: 'new Slots(slotCount, known.retiredSlots)',
+    replace: 'new Slots(slotCount, [])',
+    suite: RING_SUITE,
+  },
+  {
+    name: 'a survivor is not carried',
+    file: 'src/ring/recycler.ts',
+    find: "return evacuator.decide(record) === 'carry';",
+    replace: "return evacuator.decide(record) === 'carry' && false;",
+    suite: RING_SUITE,
+  },
+  {
+    name: 'tails do not jump where the last records may be lost',
+    file: 'src/ring/recovery.ts',
+    find: '    if (tailUncertain) this.#jumpTails();\n',
+    replace: '',
+    suite: RING_SUITE,
+  },
+  {
+    name: 'the epoch of a batch that lost its header is given out again',
+    file: 'src/ring/recovery.ts',
+    find: '    await this.#noteFirstBatches(headers);\n',
+    replace: '',
+    suite: RING_SUITE,
+  },
+  {
+    name: 'copies are passed over though what they rely on may be gone',
+    file: 'src/ring/base-segment.ts',
+    find: 'if (source === undefined || !isUntouched(source.candidate, candidates, written)) break;',
+    replace: 'if (source === undefined) break;',
+    suite: LIVES_SUITE,
+  },
+  {
+    name: 'a start does not sync what it goes on from',
+    file: 'src/ring/base-segment.ts',
+    find: '  if (base !== undefined) await access.sync(base.candidate.slot);\n',
+    replace: '',
+    suite: RING_SUITE,
+  },
+  {
+    name: 'a start writes over segments that it has passed over',
+    file: 'src/ring/open.ts',
+    find: 'const used = new Set([...known.segments.map(({ slot }) => slot), ...known.passedOver]);',
+    replace: 'const used = new Set(known.segments.map(({ slot }) => slot));',
+    suite: LIVES_SUITE,
+  },
+  {
+    name: 'a start writes over the segment that it copies',
+    file: 'src/ring/open.ts',
+    find: '    if (isShort) slots.free(old.slot);\n',
+    replace: '    slots.free(old.slot);\n    slots.prefer(old.slot);\n',
+    suite: RING_SUITE,
+  },
+  {
+    name: 'a segment is opened though the next start would have no slot',
+    file: 'src/ring/segment-opener.ts',
+    find: 'export const SLOTS_TO_OPEN = SLOTS_FOR_START + 1;',
+    replace: 'export const SLOTS_TO_OPEN = SLOTS_FOR_START - 1;',
+    suite: RING_SUITE,
+  },
+  {
+    name: 'an empty segment counts as the newest',
+    file: 'src/ring/base-segment.ts',
+    find: 'if (found.walk.batches.some(({ sound }) => sound)) return found;',
+    replace: 'return found;',
+    suite: RING_SUITE,
+  },
+  {
     name: 'PUBACK leaves before the commit',
     file: 'src/broker/handle-publish.ts',
     find: 'connection.acknowledge(PacketType.puback, packetId, this.#gateOf(publication));',
     replace: 'connection.acknowledge(PacketType.puback, packetId, 0);',
     suite: BROKER_SUITE,
+  },
+  {
+    name: 'a copy keeps its receipt',
+    file: 'src/ring/recycler.ts',
+    find: 'const COPIED_FLAGS = RECORD_FLAGS_MASK & ~RecordFlag.receipt;',
+    replace: 'const COPIED_FLAGS = RECORD_FLAGS_MASK | RecordFlag.receipt;',
+    suite: BROKER_SUITE,
+  },
+  {
+    name: 'a record within its quota is not carried',
+    file: 'src/ring/recycler.ts',
+    find: 'if (evacuator.keeps(record)) return !this.#hasCopy(record, segment);',
+    replace: 'if (evacuator.keeps(record)) return false;',
+    suite: CARRY_SUITE,
   },
   {
     name: 'PUBREC leaves before the commit',

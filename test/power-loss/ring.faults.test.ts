@@ -76,6 +76,24 @@ describe('a worn slot', { timeout: 60_000 }, () => {
     expect(next.ring.statistics().retiredSlots).toEqual([5]);
   });
 
+  test('in which a segment lives is never written again, also when that has been let go', async () => {
+    const world = await startedWorld();
+    let isWorn = false;
+    let writes = 0;
+    world.disk.onOperation = ({ kind, name, offset }) => {
+      if (kind !== 'writeDurable' || name !== 'slot-0004') return;
+      if (isWorn) writes += 1;
+      if (isWorn || offset === 0) return;
+      isWorn = true;
+      world.disk.failFile(name, 'EIO');
+    };
+    await world.run(appendWorkload(world, { seed: 5, groups: 700 }));
+    expect(world.ledger.acked).toBe(world.ledger.entries.length);
+    expect(isWorn).toBe(true);
+    expect(world.ring.statistics()).toMatchObject({ retiredSlots: 1, failure: undefined });
+    expect(writes).toBe(0);
+  });
+
   test('or more of them than may be set aside do not stop the ring either', async () => {
     const world = await startedWorld();
     for (const slot of ['slot-0003', 'slot-0008', 'slot-0012']) world.disk.failFile(slot, 'EIO');
