@@ -12,6 +12,7 @@ import type { PasswordHashing } from '../platform/password-hashing.ts';
 import type { Random } from '../platform/random.ts';
 import type { ReadTokenKeys } from '../platform/token-keys.ts';
 import type { Volume } from '../platform/volume.ts';
+import type { MakeSink } from '../uplink/uplinks.ts';
 
 /**
  * The whole outside world of a broker. The real one is made by `createNodeEnvironment`; a simulation
@@ -40,6 +41,8 @@ export interface Environment {
   machineId(): Promise<string | undefined>;
   /** Where secrets are kept outside the configuration. */
   readonly secrets: SecretSource;
+  /** Where uplinks lead. */
+  readonly makeSink: MakeSink;
   readonly passwordHashing: PasswordHashing;
   readonly readTokenKeys: ReadTokenKeys;
   /** Text that differs once one of the files was written, replaced or removed. */

@@ -17,6 +17,7 @@ import { createNodePasswordHashing } from '../platform/node/password-hashing.ts'
 import { createNodeRandom } from '../platform/node/random.ts';
 import { readTokenKeys } from '../platform/node/token-keys.ts';
 import { openNodeVolume } from '../platform/node/volume.ts';
+import { makeSink } from '../uplink/uplinks.ts';
 import type { Environment } from './environment.ts';
 
 /** The machine this process runs on. */
@@ -66,6 +67,7 @@ export function createNodeEnvironment(options: {
       readText: (path) => readFile(path, 'utf8'),
       env: process.env,
     },
+    makeSink,
     passwordHashing: createNodePasswordHashing(),
     readTokenKeys,
     stampFiles,

@@ -132,6 +132,7 @@ async function startInOrder(
     random,
     logger: logger.child('uplink'),
     secrets: environment.secrets,
+    makeSink: environment.makeSink,
     nodeId: identity.nodeId,
     lineage: identity.lineage,
   });

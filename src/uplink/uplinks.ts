@@ -13,16 +13,24 @@ import { type Credentials, MqttSink } from './sinks/mqtt.ts';
 import type { UplinkLapse } from './lap-watch.ts';
 import type { UplinkStatus } from './types.ts';
 
-export interface UplinksOptions {
+/** What a destination needs beside its configuration. */
+export interface SinkParts {
+  readonly nodeId: string;
+  readonly clock: Clock;
+  readonly secrets: SecretSource;
+}
+
+/** Throws CONFIG_INVALID where the destination of an uplink cannot be made. */
+export type MakeSink = (config: UplinkConfig, parts: SinkParts) => Sink;
+
+export interface UplinksOptions extends SinkParts {
   readonly uplinks: readonly UplinkConfig[];
+  readonly makeSink: MakeSink;
   readonly reader: RecordReader;
   readonly cursors: CursorStore;
-  readonly clock: Clock;
   readonly times: EventTimes;
   readonly random: Random;
   readonly logger: Logger;
-  readonly secrets: SecretSource;
-  readonly nodeId: string;
   /** 64 random bits made with the ring, as hexadecimal. */
   readonly lineage: string;
 }
@@ -61,7 +69,7 @@ function createForwarder(config: UplinkConfig, options: UplinksOptions): Forward
     backoff: config.backoff,
     stallTimeoutMs: config.stallTimeoutMs,
     poisonAttempts: config.deadLetter.attempts,
-    sink: createSink(config, options),
+    sink: options.makeSink(config, options),
     reader,
     cursors,
     clock,
@@ -73,8 +81,8 @@ function createForwarder(config: UplinkConfig, options: UplinksOptions): Forward
   });
 }
 
-function createSink(config: UplinkConfig, options: UplinksOptions): Sink {
-  const { target, name } = config;
+/** Destinations on the real network. */
+export const makeSink: MakeSink = ({ target, name }, options) => {
   if (target.type !== 'mqtt') {
     throw new CisternError('CONFIG_INVALID', `This version has no ${target.type} uplink.`, {
       remedy: 'Use [uplink.mqtt], or a broker there that forwards.',
@@ -87,7 +95,7 @@ function createSink(config: UplinkConfig, options: UplinksOptions): Sink {
     clock: options.clock,
     credentials: () => resolveCredentials(target, options.secrets),
   });
-}
+};
 
 async function resolveCredentials(
   target: MqttTargetConfig,

@@ -10,6 +10,7 @@ import { createNodePasswordHashing } from '../../src/platform/node/password-hash
 import { readTokenKeys } from '../../src/platform/node/token-keys.ts';
 import type { BlockDevice } from '../../src/platform/block-device.ts';
 import type { Volume } from '../../src/platform/volume.ts';
+import { makeSink, type MakeSink } from '../../src/uplink/uplinks.ts';
 import { MemoryLogger } from './memory-logger.ts';
 import { SimClient } from './sim-client.ts';
 import type { SimClock } from './sim-clock.ts';
@@ -30,6 +31,7 @@ export class SimCistern {
   readonly #volume: Volume;
   readonly #checkpoints: CheckpointStore;
   readonly #seed: number;
+  readonly #makeSink: MakeSink;
   running: RunningCistern | undefined;
   /** What the machine says of its clock. A right one, unless a test says otherwise. */
   clockWord: ClockWord = 'chip';
@@ -39,12 +41,15 @@ export class SimCistern {
     readonly checkpoints: CheckpointStore;
     readonly clock: SimClock;
     readonly seed?: number;
+    /** Where uplinks lead; the real network, where nothing is said. */
+    readonly makeSink?: MakeSink;
   }) {
     this.clock = options.clock;
     this.network = new SimNetwork(this.clock);
     this.#volume = options.volume;
     this.#checkpoints = options.checkpoints;
     this.#seed = options.seed ?? 1;
+    this.#makeSink = options.makeSink ?? makeSink;
   }
 
   /**
@@ -124,6 +129,7 @@ export class SimCistern {
       findDevice: () => this.device,
       machineId: async () => 'sim-machine',
       secrets: { readText: async (path) => this.#read(path), env: {} },
+      makeSink: this.#makeSink,
       passwordHashing: createNodePasswordHashing(),
       readTokenKeys,
       memory: { residentBytes: () => 40_000_000, residentBytesMax: () => 50_000_000 },
