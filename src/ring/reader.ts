@@ -82,12 +82,13 @@ export class Reader {
   async readAt(partitionId: number, offset: number): Promise<RecordView | undefined> {
     const partition = this.#state.partitions.get(partitionId);
     if (partition === undefined || offset >= partition.durableOffset) return undefined;
-    // A copy of a single record may lie below the head. Undefined twice over where it was let go.
-    const found = await this.#collect(partitionId, { last: offset }, offset, {
-      maxRecords: 1,
-      maxBytes: 1,
-    });
-    return found?.records[0];
+    // A copy of a single record may lie below the head. Where a segment was let go under the read, the
+    // record may have been carried on before, under the same offset: it is looked for again.
+    for (;;) {
+      const one = { maxRecords: 1, maxBytes: 1 };
+      const found = await this.#collect(partitionId, { last: offset }, offset, one);
+      if (found !== undefined) return found.records[0];
+    }
   }
 
   scan(options: ScanOptions): AsyncGenerator<readonly RecordView[]> {
