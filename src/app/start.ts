@@ -9,7 +9,7 @@ import type { Config } from '../config/types.ts';
 import { assert } from '../base/assert.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { Layer, Listener } from '../platform/network.ts';
-import { FIRST_STREAM_PARTITION_ID, type Ring } from '../ring/types.ts';
+import { type Evacuator, FIRST_STREAM_PARTITION_ID, type Ring } from '../ring/types.ts';
 import { createRecordReader } from '../streams/record-reader.ts';
 import { StreamCursors } from '../streams/stream-cursors.ts';
 import { StreamKeeper } from '../streams/stream-keeper.ts';
@@ -107,19 +107,26 @@ async function startInOrder(
     memory,
     version,
   });
-  await storage.replay((record) => broker.replay(record), {
+  await times.prepare();
+  const evacuator = {
     release: (held, fruitlessLaps) => keeper.release(held, fruitlessLaps),
     keeps: (record) => {
       broker.keepReceipt(record);
       return keeper.keeps(record);
     },
     decide: (record) => broker.evacuate(record),
-  });
-  await times.start();
+  } satisfies Omit<Evacuator, 'checkpoint'>;
+  await storage.replay(
+    (record) => broker.replay(record),
+    evacuator,
+    () => {
+      times.start();
+      broker.load();
+    },
+  );
   started.push(async () => times.stop());
   keeper.start();
   started.push(() => Promise.resolve(keeper.stop()));
-  broker.load();
   started.push(() => broker.stop());
   const identity = await takeIdentity(config.node.id, storage, environment);
 

@@ -68,10 +68,13 @@ export class Storage {
   /**
    * Reads what the checkpoint does not cover: control records go to the state, the others that
    * matter to `onRecord`. Then the ring takes appends, and `evacuator` decides what is carried.
+   * `onStarted` is called in the same turn: recycling begins at once, and whoever decides for it must
+   * know by then what is still needed.
    */
   async replay(
     onRecord: (record: RecordView) => void,
     evacuator: Omit<Evacuator, 'checkpoint'>,
+    onStarted: () => void,
   ): Promise<void> {
     const { ring, state } = this;
     this.#raiseSequence();
@@ -92,6 +95,7 @@ export class Storage {
       checkpoint: (covered) => state.checkpointCovering(covered),
     });
     state.pay();
+    onStarted();
     this.#checkpointNowAndThen();
   }
 

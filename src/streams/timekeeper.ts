@@ -77,11 +77,16 @@ export class Timekeeper implements EventTimes {
     );
   }
 
+  /** Asks the machine about its clock. To be done before `start`, which must not wait for it. */
+  async prepare(): Promise<void> {
+    this.#word = await this.#evidence.read();
+  }
+
   /**
    * Once the state is replayed and the ring takes appends: takes up what is known of earlier boots,
-   * asks the machine, and watches the clock from then on.
+   * and watches the clock from then on.
    */
-  async start(): Promise<void> {
+  start(): void {
     const boots: BootClock[] = [];
     for (const [key, value] of this.#state.entries(stateKey(KIND, ''))) {
       const boot = bootClockIn(key, value);
@@ -91,7 +96,6 @@ export class Timekeeper implements EventTimes {
     this.#noteLast();
     this.#noteThisBoot();
     this.#seenMs = this.#times.seenBefore(this.#ring.bootNumber);
-    this.#word = await this.#evidence.read();
     this.#look();
     if (!this.isTrusted) this.#logger.warn('clock.not_trusted', { meaning: MEANING });
     this.#lookAgain();

@@ -39,7 +39,8 @@ test('a machine that is switched on every day is not remembered day by day for e
       evidence: { earliestMs: 0, read: async () => 'none' },
       logger,
     });
-    await keeper.start();
+    await keeper.prepare();
+    keeper.start();
     keeper.stop();
     if (boot < 400) continue;
     const aged = (bootNumber: number) =>
