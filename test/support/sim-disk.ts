@@ -33,6 +33,11 @@ export interface SimDiskOptions {
   readonly seed?: number;
   /** Calls take virtual time on it; without one each takes one turn of the real event loop. */
   readonly clock?: SimClock;
+  /**
+   * What a call does after the power was cut: it fails (the default), so that a test sees who still
+   * calls, or it never returns, as in a machine that is gone.
+   */
+  readonly afterCut?: 'fails' | 'hangs';
   /** What is on the disk at the start; taken over, not copied. Default: an empty directory. */
   readonly image?: DiskImage;
 }
@@ -72,6 +77,7 @@ export class SimDisk implements Volume {
   /** Uses of the interface that its contract forbids; empty for a correct program. */
   readonly violations: string[] = [];
   readonly #clock: SimClock | undefined;
+  readonly #afterCut: 'fails' | 'hangs';
   readonly #random: SimRandom;
   readonly #image: DiskImage;
   readonly #inFlight = new Set<Effect>();
@@ -88,6 +94,7 @@ export class SimDisk implements Volume {
   constructor(options: SimDiskOptions = {}) {
     this.#random = new SimRandom(options.seed ?? 1);
     this.#clock = options.clock;
+    this.#afterCut = options.afterCut ?? 'fails';
     this.#image = options.image ?? new DiskImage();
   }
 
@@ -127,7 +134,11 @@ export class SimDisk implements Volume {
   /** The disk as a new process finds it. Only after a cut or a kill. */
   reboot(options: { seed?: number; clock?: SimClock } = {}): SimDisk {
     if (this.#survivor === undefined) throw new Error('the power was never cut');
-    return new SimDisk({ ...options, image: this.#survivor.copy() });
+    return new SimDisk({
+      ...options,
+      afterCut: this.#afterCut,
+      image: this.#survivor.copy(),
+    });
   }
 
   /** A copy of the disk, in which everything in flight is pending. */
@@ -371,6 +382,7 @@ export class SimDisk implements Volume {
 
   /** Passes the time a call takes; does not return once the power is gone. */
   async #pause(takesMs: number): Promise<void> {
+    if (this.isCut && this.#afterCut === 'hangs') await never();
     if (this.isCut) throw failed('the power is cut');
     const clock = this.#clock;
     await new Promise<void>((resolve) => {

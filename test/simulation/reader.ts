@@ -1,0 +1,93 @@
+import type { Qos } from '../../src/codec/control-packet.ts';
+import { noProperties } from '../../src/codec/properties.ts';
+import type { SimCistern } from '../support/sim-cistern.ts';
+import type { SimClient } from '../support/sim-client.ts';
+import { Arrivals, type IsRepeated } from './arrivals.ts';
+
+const PUBACK = 4;
+const PUBREC = 5;
+const PUBREL = 6;
+const PUBCOMP = 7;
+
+const FILTERS = (['d/#', 'r/#', 'b/#', 'will/#'] as const).map((filter) => [filter, 2] as const);
+
+/**
+ * A client with a lasting session and a store of its own, for all that devices publish, and their wills, at QoS 2. It keeps the
+ * identifiers that are open over connections [MQTT-4.3.3]: what comes under one of those is a repeat.
+ */
+export class Reader {
+  readonly name: string;
+  readonly arrivals: Arrivals;
+  /** Wills that came, as `<device> <connection>`. */
+  readonly wills = new Set<string>();
+  readonly violations: string[] = [];
+  subscribed = false;
+  readonly #open = new Set<number>();
+  #client: SimClient | undefined;
+  #seen = 0;
+  #greeted = false;
+
+  constructor(name: string, isRepeated: IsRepeated) {
+    this.name = name;
+    this.arrivals = new Arrivals(name, isRepeated);
+  }
+
+  get isGone(): boolean {
+    return this.#client === undefined || this.#client.closed;
+  }
+
+  connect(cistern: SimCistern): void {
+    const client = cistern.client(5);
+    client.autoAck = false;
+    client.onAcked = (type, packetId) => {
+      if (type !== PUBREL) return;
+      this.#open.delete(packetId);
+      client.ack(PUBCOMP, packetId);
+    };
+    client.connect({
+      clientId: this.name,
+      cleanStart: false,
+      properties: { ...noProperties(), sessionExpirySeconds: 1_000_000, receiveMaximum: 50 },
+    });
+    this.#client = client;
+    this.#seen = 0;
+    this.#greeted = false;
+  }
+
+  drop(): void {
+    this.#client?.drop();
+    this.#client = undefined;
+  }
+
+  /** Takes what has arrived since the last call, and acknowledges it. */
+  work(): void {
+    const client = this.#client;
+    if (client === undefined || client.closed) return;
+    const connack = client.last('connack');
+    if (connack?.type !== 'connack') return;
+    if (!this.#greeted && this.subscribed && !connack.sessionPresent) {
+      this.violations.push(`${this.name}: its session is forgotten`);
+    }
+    if (!this.#greeted && !this.subscribed) client.subscribe(1, ...FILTERS);
+    this.#greeted = true;
+    if (client.last('suback') !== undefined) this.subscribed = true;
+    for (const { topic, payload, qos, packetId } of client.received.slice(this.#seen)) {
+      this.#seen += 1;
+      if (qos === 1) client.ack(PUBACK, packetId);
+      if (qos === 2) client.ack(PUBREC, packetId);
+      if (qos === 2 && this.#open.has(packetId)) continue;
+      if (qos === 2) this.#open.add(packetId);
+      this.#take(topic, payload, qos);
+    }
+  }
+
+  #take(topic: string, payload: string, qos: Qos): void {
+    if (topic.startsWith('will/')) {
+      this.wills.add(payload);
+      return;
+    }
+    const isNew = this.arrivals.note(payload, qos);
+    if (!isNew && qos === 2)
+      this.violations.push(`${this.name}: QoS 2 twice: ${payload.slice(0, 30)}`);
+  }
+}
