@@ -11,7 +11,8 @@ import { RingState } from './ring-state.ts';
 import { SegmentCache } from './segment-cache.ts';
 import type { PreviousEnd } from './segment-header.ts';
 import { SLOTS_FOR_START } from './segment-opener.ts';
-import { makeSlot, SlotFiles, slotName, slotOfName } from './slot-files.ts';
+import { completeSlots, removeSlots } from './make-slots.ts';
+import { SlotFiles, slotOfName } from './slot-files.ts';
 import { Slots } from './slots.ts';
 import { keptTokens } from './token-bucket.ts';
 import type { RecordView, RecoveryReport, RingOptions } from './types.ts';
@@ -124,19 +125,6 @@ function checkSizes(options: RingOptions): number {
   return slotCount;
 }
 
-/** Removes the slots from `slotCount` on. */
-async function removeSlots(
-  { volume }: RingOptions,
-  slotCount: number,
-  existing: Set<number>,
-): Promise<void> {
-  for (const slot of [...existing].filter((each) => each >= slotCount)) {
-    await volume.remove(slotName(slot));
-    existing.delete(slot);
-  }
-  await volume.syncDirectory();
-}
-
 function shrinks(foundBytes: number, wantedBytes: number): CisternError {
   const [found, wanted] = [foundBytes, wantedBytes].map((bytes) => `${bytes / MIB} MiB`);
   return new CisternError(
@@ -155,47 +143,6 @@ function checkSegmentSize({ newest }: Recovered, { segmentSizeBytes }: RingOptio
     `The ring was made with segments of ${newest.segmentSizeBytes} bytes, not ${segmentSizeBytes}.`,
     { remedy: `Set storage.segment to ${newest.segmentSizeBytes} bytes, or choose a new path.` },
   );
-}
-
-/** Makes what is missing: a new ring, one whose making was cut short, or one that grows. */
-async function completeSlots(
-  options: RingOptions,
-  slotCount: number,
-  existing: ReadonlySet<number>,
-  isEmpty: boolean,
-): Promise<void> {
-  const { volume, segmentSizeBytes, onProgress } = options;
-  const missing: number[] = [];
-  for (let slot = 0; slot < slotCount; slot++) {
-    const isWhole = existing.has(slot) && (await sizeOf(options, slot)) >= segmentSizeBytes;
-    if (!isWhole) missing.push(slot);
-  }
-  // The last one that is there may have its length already, but not its zeros.
-  const newestSlot = Math.max(...existing);
-  if (isEmpty && existing.size > 0 && !missing.includes(newestSlot)) missing.push(newestSlot);
-  if (missing.length === 0) return;
-  const totalBytes = missing.length * segmentSizeBytes;
-  let doneBytes = 0;
-  for (const slot of missing) {
-    // Of a ring that holds something, a slot that was cut short keeps what is left of it.
-    const keptBytes = !isEmpty && existing.has(slot) ? await sizeOf(options, slot) : 0;
-    doneBytes += keptBytes;
-    const range = { fromBytes: keptBytes, toBytes: segmentSizeBytes };
-    await makeSlot(volume, slot, range, existing.has(slot), (byteCount) => {
-      doneBytes += byteCount;
-      onProgress?.(doneBytes, totalBytes);
-    });
-  }
-  await volume.syncDirectory();
-}
-
-async function sizeOf({ volume }: RingOptions, slot: number): Promise<number> {
-  const file = await volume.open(slotName(slot), 'read');
-  try {
-    return await file.size();
-  } finally {
-    await file.close();
-  }
 }
 
 function newState(options: RingOptions, files: SlotFiles, epoch: number): RingState {

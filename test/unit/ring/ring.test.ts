@@ -251,6 +251,27 @@ describe('opening', () => {
     });
   });
 
+  test('takes no room where there is not enough: neither a new ring nor one that grows', async () => {
+    const bench = new RingBench();
+    bench.disk.failFile('slot-0009', 'ENOSPC');
+    await expect(bench.open()).rejects.toMatchObject({ code: 'DEVICE_FULL' });
+    expect(await bench.clock.runUntil(bench.disk.list())).toEqual([]);
+
+    const small = new RingBench();
+    const ring = await small.start();
+    const { id } = ring.ensurePartition('s', 0);
+    append(ring, id, 'kept');
+    await small.clock.runUntil(ring.close());
+    const larger = new RingBench(small.disk.image());
+    larger.disk.failFile(`slot-00${SLOTS + 2}`, 'ENOSPC');
+    const sizeBytes = (SLOTS + 4) * SEGMENT_BYTES;
+    await expect(larger.open({ sizeBytes })).rejects.toMatchObject({ code: 'DEVICE_FULL' });
+    expect(await larger.clock.runUntil(larger.disk.list())).toHaveLength(SLOTS);
+    const again = new RingBench(larger.disk.image());
+    await again.open();
+    expect((await again.readAll(id)).map(({ payload }) => text(payload))).toEqual(['kept']);
+  });
+
   test('refuses a ring of a newer format with one clear error', async () => {
     const bench = new RingBench();
     await bench.start();
