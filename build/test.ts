@@ -65,6 +65,7 @@ async function prepareReal(): Promise<void> {
   await ensureProgram('mkfs.ext4', 'e2fsprogs');
   await ensureProgram('spin', 'spin');
   await ensureProgram('gcc', 'gcc', 'libc6-dev');
+  await ensureProgram('mkfs.btrfs', 'btrfs-progs');
   const build = [process.execPath, ['build/executable.ts', '--if-stale'], { cwd: root }] as const;
   if ((await runChild(...build)) !== 0) throw new Error('build/out/cistern could not be made');
 }

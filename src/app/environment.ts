@@ -4,6 +4,7 @@ import type { BlockDevice } from '../platform/block-device.ts';
 import type { Clock } from '../platform/clock.ts';
 import type { ClockEvidence } from '../platform/clock-evidence.ts';
 import type { Compressor, Crc32 } from '../platform/compression.ts';
+import type { DiskSurvey } from '../platform/disk-survey.ts';
 import type { Http } from '../platform/http.ts';
 import type { Logger } from '../platform/logger.ts';
 import type { MemoryUse } from '../platform/memory.ts';
@@ -30,6 +31,7 @@ export interface Environment {
   readonly crc32: Crc32;
   readonly compressor: Compressor;
   readonly memory: MemoryUse;
+  readonly disks: DiskSurvey;
   /** Takes the data directory for this process, making it if need be; the result lets it go. */
   lockData(path: string): Promise<{ release(): Promise<void> }>;
   /** The directory `name` in the data directory, made if need be. */

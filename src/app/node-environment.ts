@@ -8,6 +8,7 @@ import { findBlockDevice } from '../platform/node/block-device.ts';
 import { createNodeClock } from '../platform/node/clock.ts';
 import { createNodeClockEvidence } from '../platform/node/clock-evidence.ts';
 import { createNodeCompressor, nodeCrc32 } from '../platform/node/compression.ts';
+import { createNodeDiskSurvey } from '../platform/node/disk-survey.ts';
 import { createNodeHttp } from '../platform/node/http.ts';
 import { acquireDataLock } from '../platform/node/lock.ts';
 import { stampFiles } from '../platform/node/file-stamp.ts';
@@ -39,6 +40,7 @@ export function createNodeEnvironment(options: {
     crc32: nodeCrc32,
     compressor: createNodeCompressor(),
     memory: nodeMemory,
+    disks: createNodeDiskSurvey(),
     lockData: acquireDataLock,
     async openVolume(dataPath, name) {
       const path = join(dataPath, name);

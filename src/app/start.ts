@@ -16,6 +16,7 @@ import { StreamKeeper } from '../streams/stream-keeper.ts';
 import { StreamTable } from '../streams/stream-table.ts';
 import { Timekeeper } from '../streams/timekeeper.ts';
 import type { Environment } from './environment.ts';
+import { examinePlace } from './data-place.ts';
 import { takeIdentity, type Identity } from './identity.ts';
 import { certificateOf, endedCertificates, listenOptionsOf, protocolOf } from './listen-options.ts';
 import { Reloads } from './reloads.ts';
@@ -40,7 +41,7 @@ export interface RunningCistern {
 /**
  * Starts everything, in order: data lock, ring, state, broker, uplinks, listeners, admin. What was
  * started is stopped in reverse order, also where a later step fails. Addresses that cannot be
- * listened on are found before anything is made.
+ * listened on and a place that cannot hold the ring are found before anything is made.
  */
 export async function startCistern(
   config: Config,
@@ -74,9 +75,11 @@ async function startInOrder(
   const { clock, logger, memory, random, version } = environment;
   const auth = await openAuth(config, environment);
   await tryAddresses(config, environment);
+  const place = await examinePlace(config.storage, environment.disks);
+  if (place.refusal !== undefined) throw place.refusal;
   const lock = await environment.lockData(config.storage.path);
   started.push(() => lock.release());
-  const storage = await Storage.open(config, environment);
+  const storage = await Storage.open(config, environment, place);
   started.push(() => storage.close());
   const { ring, state } = storage;
   const { clockEvidence: evidence } = environment;

@@ -126,8 +126,8 @@ export class StatusReport {
 
   #conditions(uplinks: readonly UplinkStatus[]): Condition[] {
     const { storage } = this.#parts;
-    const { ring, checkpoints } = storage;
-    const conditions: Condition[] = [];
+    const { ring, checkpoints, place } = storage;
+    const conditions: Condition[] = place.warnings.map(({ code, message }) => ({ code, message }));
     const { failure, corruptRecords, retiredSlots, maxRetiredSlots, wear } = ring.statistics();
     const { quotaScale } = this.#parts.keeper;
     if (quotaScale < 1) {

@@ -10,6 +10,7 @@ import { openRing } from '../ring/ring.ts';
 import type { Evacuator, RecordView, Ring } from '../ring/types.ts';
 import { RecordFlag, STATE_PARTITION_ID } from '../ring/types.ts';
 import { savedCursors } from '../uplink/cursor-store.ts';
+import type { DataPlace } from './data-place.ts';
 import type { Environment } from './environment.ts';
 
 const NO_BYTES = new Uint8Array(0);
@@ -22,6 +23,7 @@ export class Storage {
   readonly ring: Ring;
   readonly state: StateStore;
   readonly checkpoints: CheckpointStore;
+  readonly place: DataPlace;
   readonly #environment: Environment;
   #timer: Timer | undefined;
   #checkpointedBytes = 0;
@@ -31,20 +33,24 @@ export class Storage {
     ring: Ring,
     state: StateStore,
     checkpoints: CheckpointStore,
+    place: DataPlace,
     environment: Environment,
   ) {
     this.ring = ring;
     this.state = state;
     this.checkpoints = checkpoints;
+    this.place = place;
     this.#environment = environment;
   }
 
   /** Recovers the ring and takes up the checkpoint; `replay` then joins the two. */
-  static async open(config: Config, environment: Environment): Promise<Storage> {
+  static async open(config: Config, environment: Environment, place: DataPlace): Promise<Storage> {
     const { clock, random, crc32, compressor, logger } = environment;
     const { path, sizeBytes, segmentSizeBytes, maxCommitWindowMs, wear } = config.storage;
+    const volume = await environment.openVolume(path, 'ring');
+    await settle(place, environment);
     const ring = await openRing({
-      volume: await environment.openVolume(path, 'ring'),
+      volume,
       clock,
       random,
       crc32,
@@ -62,7 +68,7 @@ export class Storage {
     const checkpoints = meterCheckpoints(store, (bytes) => ring.payFor(bytes));
     const log = controlLog(ring, config.storage.onFailure === 'memory');
     const state = new StateStore({ log, checkpoints, clock, logger, ringId: ring.ringId });
-    return new Storage(ring, state, checkpoints, environment);
+    return new Storage(ring, state, checkpoints, place, environment);
   }
 
   /**
@@ -159,6 +165,21 @@ export class Storage {
   #checkpointFailed(error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
     this.#environment.logger.warn('checkpoint.failed', { error: message });
+  }
+}
+
+/** Says what is doubtful about the place, and makes the best of it while the ring is not made yet. */
+async function settle(place: DataPlace, { disks, logger }: Environment): Promise<void> {
+  const { ringPath, warnings, copiesOnWrite, plan } = place;
+  for (const { code, message, remedy } of warnings) {
+    logger.warn(code, { path: ringPath, meaning: message, remedy });
+  }
+  if (!copiesOnWrite || plan.kind !== 'makes') return;
+  if (await disks.stopCopyOnWrite(ringPath)) {
+    logger.info('storage.nocow_set', { path: ringPath });
+  } else {
+    const remedy = `Stop it, empty ${ringPath}, type: chattr +C ${ringPath}`;
+    logger.warn('storage.nocow_failed', { path: ringPath, remedy });
   }
 }
 

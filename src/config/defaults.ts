@@ -49,6 +49,10 @@ export const SESSION_SHARE = 1 / 8;
 /** The rest of what quotas leave is slack. */
 export const SHARES_OF_REST = { retained: 0.4, state: 0.2, session: 0.2 } as const;
 
+/** What must be free beside a ring that is to be made: so much, or this part of it where that is more. */
+export const STATE_ROOM_BYTES = 16 * MIB;
+export const STATE_ROOM_SHARE = 1 / 20;
+
 export const DEFAULT_LISTEN = '127.0.0.1:1883';
 export const DEFAULT_ADMIN_LISTEN = '127.0.0.1:9883';
 export const DEFAULT_STREAM_NAME = 'default';

@@ -24,11 +24,6 @@ const MQTT_ONLY = 'Until then use [uplink.mqtt], or a broker there that forwards
 /** Every key of the contract that this version does not act on. A later version deletes its row. */
 const ROWS: readonly NotYet[] = [
   {
-    key: 'storage.allow_cow',
-    effect: 'ignored',
-    remedy: 'This version does not check the file system: keep the ring off btrfs and ZFS.',
-  },
-  {
     key: 'listener.protocol',
     when: isOneOf('mqtt-sn'),
     effect: 'refused',

@@ -9,6 +9,7 @@ import { nodeCompressor, nodeCrc32 } from '../../src/platform/node/compression.t
 import { createNodePasswordHashing } from '../../src/platform/node/password-hashing.ts';
 import { readTokenKeys } from '../../src/platform/node/token-keys.ts';
 import type { BlockDevice } from '../../src/platform/block-device.ts';
+import type { FileSystemFacts } from '../../src/platform/disk-survey.ts';
 import type { Volume } from '../../src/platform/volume.ts';
 import { makeSink, type MakeSink } from '../../src/uplink/uplinks.ts';
 import { MemoryLogger } from './memory-logger.ts';
@@ -28,6 +29,8 @@ export class SimCistern {
   readonly files: Record<string, string> = {};
   /** What the data directory is said to be on. */
   device: BlockDevice | undefined;
+  /** What the data is said to be on. */
+  fileSystem: FileSystemFacts = { type: 'ext4', mountPoint: '/', options: [], freeBytes: 2 ** 40 };
   readonly #volume: Volume;
   readonly #checkpoints: CheckpointStore;
   readonly #seed: number;
@@ -132,6 +135,11 @@ export class SimCistern {
       makeSink: this.#makeSink,
       passwordHashing: createNodePasswordHashing(),
       readTokenKeys,
+      disks: {
+        fileSystemOf: async () => this.fileSystem,
+        filesIn: async () => [],
+        stopCopyOnWrite: async () => true,
+      },
       memory: { residentBytes: () => 40_000_000, residentBytesMax: () => 50_000_000 },
       stampFiles: async (paths) => paths.map((path) => this.files[path] ?? '').join('\0'),
       onProgress: () => undefined,

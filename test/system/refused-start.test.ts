@@ -4,6 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, expect, test } from 'vitest';
+import { ensureProgram } from '../../build/lib/debian.ts';
 import type { Status } from '../../src/admin/status.ts';
 import { TestProcess } from '../support/child-process.ts';
 import { type Cistern, executablePath, startCistern } from '../support/executable.ts';
@@ -214,8 +215,11 @@ test('no room for the ring: one sentence and exit code 4; with a smaller ring it
   const path = join(mounted.path, 'data');
   const { exitCode, lines } = await refusedStart(await configuration({ path, size: '128MiB' }));
   expect(exitCode).toBe(DATA_UNUSABLE);
-  expect(lines[0]).toMatch(/^DEVICE_FULL: /);
+  expect(lines[0]).toMatch(
+    /^DEVICE_FULL: The ring of 128 MiB does not fit: it needs 128 MiB.* has .* MiB free\.$/,
+  );
   expect(lines.length).toBeLessThanOrEqual(2);
+  expect(existsSync(path)).toBe(false);
   const broker = await start({ dataDir: path, size: '64MiB' });
   expect(broker.isRunning).toBe(true);
 }, 60_000);
@@ -236,6 +240,52 @@ test('a disk that others have filled: the ring has its room, so it starts and ac
   client.destroy();
   expect(await broker.shutDown()).toBe(0);
   await broker.launch();
+});
+
+test('check tells of the place what the start would, and makes nothing', async () => {
+  const path = join(disk(96).path, 'data');
+  const check = async (size: string) => {
+    const configPath = join(await folder(), 'cistern.toml');
+    await writeFile(configPath, await configuration({ path, size }));
+    const child = new TestProcess(executablePath(), ['check', '--config', configPath]);
+    return { exitCode: await child.exited(), output: child.output() };
+  };
+  const large = await check('128MiB');
+  expect(large.exitCode).toBe(DATA_UNUSABLE);
+  expect(large.output).toContain('DEVICE_FULL: The ring of 128 MiB does not fit');
+  const small = await check('64MiB');
+  expect(small.exitCode).toBe(0);
+  expect(small.output).toMatch(/ring, on ext4 \(.*\) with .* free: the next start makes the ring/);
+  expect(existsSync(path)).toBe(false);
+}, 60_000);
+
+test('btrfs is refused by name; with allow_cow the ring is made to be overwritten in place', async () => {
+  await ensureProgram('mkfs.btrfs', 'btrfs-progs');
+  const mounted = new MountedDisk(400, 'btrfs');
+  undo.push(() => mounted.dispose());
+  const dataDir = join(mounted.path, 'data');
+  const { exitCode, lines } = await refusedStart(await configuration({ path: dataDir }));
+  expect(exitCode).toBe(DATA_UNUSABLE);
+  expect(lines[0]).toMatch(/^DATA_UNSUITABLE: The ring would be on btrfs \(/);
+  expect(lines[1]).toContain('allow_cow = true');
+  expect(existsSync(dataDir)).toBe(false);
+  const broker = await start({ dataDir, size: '64MiB', storage: 'allow_cow = true' });
+  const ring = join(dataDir, 'ring');
+  const attributes = execFileSync('lsattr', [ring]).toString().trim().split('\n');
+  expect(attributes).toHaveLength(16);
+  for (const line of attributes) expect(line).toMatch(/^-*C-* /);
+  await broker.shutDown();
+}, 60_000);
+
+test('a ring in memory starts, and the alarm says what that means', async () => {
+  const path = await mkdtemp('/dev/shm/cistern-volatile-');
+  undo.push(() => rm(path, { recursive: true, force: true }));
+  const broker = await start({ dataDir: join(path, 'data'), size: '64MiB' });
+  const { alarms } = await broker.status<{
+    readonly alarms: readonly { readonly code: string }[];
+  }>();
+  expect(alarms.map(({ code }) => code)).toEqual(['storage.volatile']);
+  await broker.shutDown();
 });
 
 /** Takes every last block of the file system. */

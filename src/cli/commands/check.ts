@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises';
+import { describePlace, examinePlace } from '../../app/data-place.ts';
 import { costOf, describeCost } from '../../config/cost.ts';
 import { examineAuth } from '../../auth/examine-auth.ts';
 import { describeConfig } from '../../config/describe.ts';
 import { formatIssue } from '../../config/issue.ts';
 import { loadConfig } from '../../config/load.ts';
 import { takeEverything } from '../../config/stream-rules.ts';
+import { createNodeDiskSurvey } from '../../platform/node/disk-survey.ts';
 import { examineTlsFiles } from '../../platform/node/tls-files.ts';
 import { readTokenKeys } from '../../platform/node/token-keys.ts';
 import type { Command } from '../command.ts';
@@ -22,17 +24,18 @@ export const checkCommand: Command = {
   spec: {
     name: 'check',
     summary: 'check a configuration, and print what it means and costs',
-    usage: '[--config FILE]',
+    usage: '[--config FILE] [--data DIR]',
     options: {
       config: { value: 'FILE', short: 'c', help: 'The configuration (TOML). Default: none.' },
+      data: { value: 'DIR', help: 'Where the ring is kept. Default: ./cistern-data' },
     },
     positionals: { min: 0, max: 0 },
     notes: [
       'Prints the effective configuration as TOML, with what it costs as comments. Errors name\n' +
         'file, line, key and remedy, all at once; warnings do not change the exit code. Secrets are\n' +
         'looked for where the configuration says: run it as the user and with the environment of the\n' +
-        'gateway.\n' +
-        'Exit code: 0 it can be run, 3 it has errors.',
+        'gateway. It looks at the data directory, too, and at what that is on, and makes nothing.\n' +
+        'Exit code: 0 it can be run, 3 it has errors, 4 the data directory cannot be used.',
     ],
     examples: [
       { command: 'cistern check --config /etc/cistern/cistern.toml', why: 'before a restart' },
@@ -42,6 +45,7 @@ export const checkCommand: Command = {
   async run(args, io) {
     const { config, warnings } = await loadConfig({
       path: args.text('config'),
+      overrides: { data: args.text('data') },
       readText,
       secrets: { source: { readText, env: io.env }, uplinkFile: 'error' },
       examineTls: examineTlsFiles,
@@ -52,6 +56,12 @@ export const checkCommand: Command = {
     io.stdout.write(`\n# What it costs:\n${cost.join('')}`);
     if (!takeEverything(config.streams)) io.stdout.write(UNOWNED);
     for (const warning of warnings) io.stderr.write(`${formatIssue(warning)}\n`);
+    const place = await examinePlace(config.storage, createNodeDiskSurvey());
+    io.stdout.write(`\n# Where it is:\n# ${describePlace(place, config.storage)}\n`);
+    for (const { code, message, remedy } of place.warnings) {
+      io.stderr.write(`warning: ${code}: ${message}\n    ${remedy}\n`);
+    }
+    if (place.refusal !== undefined) throw place.refusal;
     return ExitCode.ok;
   },
 };

@@ -52,7 +52,6 @@ describe('a remedy offers nothing that the next check refuses', () => {
 
 describe('what is harmless is accepted, and said', () => {
   test.each([
-    ['[storage]\nallow_cow = true', 'storage.allow_cow'],
     [uplink('priority = ["default"]'), 'uplink[0].priority'],
     [uplink('dead_letter.quota = "1MiB"'), 'uplink[0].dead_letter.quota'],
   ])('%j', async (source, key) => {
