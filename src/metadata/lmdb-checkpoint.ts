@@ -213,6 +213,8 @@ class LmdbCheckpoint implements CheckpointStore {
   readonly setAside: string | undefined;
   readonly #environment: Environment;
   readonly #longKeys = new Map<string, number>();
+  /** What opening has read, until it is asked for once. */
+  #opened: readonly (readonly [string, Uint8Array])[] | undefined;
   #nextLongKey = 1;
   #commits = 0;
   #closed = false;
@@ -222,7 +224,8 @@ class LmdbCheckpoint implements CheckpointStore {
     this.#environment = environment;
     this.setAside = setAside;
     const header = readHeader(environment);
-    if (this.#readLongKeys() !== (header?.entries ?? 0)) throw new Error('entries are missing');
+    this.#opened = this.#readAll();
+    if (this.#opened.length !== (header?.entries ?? 0)) throw new Error('entries are missing');
   }
 
   get writtenBytes(): number {
@@ -249,11 +252,12 @@ class LmdbCheckpoint implements CheckpointStore {
    */
   async commit(change: CheckpointChange): Promise<void> {
     if (this.#closed) throw new CisternError('CLOSED', 'The checkpoint is closed.');
+    this.#opened = undefined;
     try {
       this.#environment.transactionSync(() => this.#write(change));
       this.#commits += 1;
     } catch (error) {
-      this.#readLongKeys();
+      this.#readAll();
       throw asCisternError('write', error);
     }
   }
@@ -266,19 +270,23 @@ class LmdbCheckpoint implements CheckpointStore {
 
   /**
    * Takes the long keys from the file, which after a failed transaction is not what memory says.
-   * Throws where an entry is damaged; returns how many there are.
+   * Throws where an entry is damaged.
    */
-  #readLongKeys(): number {
+  #readAll(): (readonly [string, Uint8Array])[] {
     this.#longKeys.clear();
-    let entries = 0;
+    const entries: (readonly [string, Uint8Array])[] = [];
     for (const { key, value } of this.#environment.getRange()) {
       if (key[0] === EntryKind.header) continue;
       const content = unseal(key, value);
-      entries += 1;
-      if (key[0] !== EntryKind.numbered) continue;
-      const number = key.readUInt32BE(1);
-      this.#longKeys.set(splitNumbered(content).key, number);
-      this.#nextLongKey = Math.max(this.#nextLongKey, number + 1);
+      if (key[0] === EntryKind.numbered) {
+        const number = key.readUInt32BE(1);
+        const entry = splitNumbered(content);
+        entries.push([entry.key, new Uint8Array(entry.value)]);
+        this.#longKeys.set(entry.key, number);
+        this.#nextLongKey = Math.max(this.#nextLongKey, number + 1);
+      } else {
+        entries.push([key.toString('utf8', 1), new Uint8Array(content)]);
+      }
     }
     return entries;
   }
@@ -306,15 +314,9 @@ class LmdbCheckpoint implements CheckpointStore {
   }
 
   *#entries(): Generator<readonly [string, Uint8Array]> {
-    for (const { key, value } of this.#environment.getRange()) {
-      if (key[0] === EntryKind.plain) {
-        yield [key.toString('utf8', 1), new Uint8Array(unseal(key, value))];
-      }
-      if (key[0] === EntryKind.numbered) {
-        const entry = splitNumbered(unseal(key, value));
-        yield [entry.key, new Uint8Array(entry.value)];
-      }
-    }
+    const opened = this.#opened;
+    this.#opened = undefined;
+    yield* opened ?? this.#readAll();
   }
 
   #storedKey(key: string): { readonly key: Buffer; readonly numbered: boolean } {

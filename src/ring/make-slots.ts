@@ -1,23 +1,34 @@
 import { CisternError } from '../base/errors.ts';
-import { makeSlot, slotName, slotOfName } from './slot-files.ts';
+import { makeSlot, type SlotFiles, slotName, slotOfName } from './slot-files.ts';
 import type { RingOptions } from './types.ts';
 
-/** Makes what is missing: a new ring, one whose making was cut short, or one that grows. */
-export async function completeSlots(
-  options: RingOptions,
+/** Slots without a file of full length; `isEmpty` where no slot holds anything yet. */
+export async function missingSlots(
+  { segmentSizeBytes }: RingOptions,
+  files: SlotFiles,
   slotCount: number,
   existing: ReadonlySet<number>,
   isEmpty: boolean,
-): Promise<void> {
-  const { volume, segmentSizeBytes, onProgress } = options;
+): Promise<number[]> {
   const missing: number[] = [];
   for (let slot = 0; slot < slotCount; slot++) {
-    const isWhole = existing.has(slot) && (await sizeOf(options, slot)) >= segmentSizeBytes;
+    const isWhole = existing.has(slot) && (await files.sizeOf(slot)) >= segmentSizeBytes;
     if (!isWhole) missing.push(slot);
   }
   // The last one that is there may have its length already, but not its zeros.
   const newestSlot = Math.max(...existing);
   if (isEmpty && existing.size > 0 && !missing.includes(newestSlot)) missing.push(newestSlot);
+  return missing;
+}
+
+/** Makes what is missing: a new ring, one whose making was cut short, or one that grows. */
+export async function completeSlots(
+  options: RingOptions,
+  missing: readonly number[],
+  existing: ReadonlySet<number>,
+  isEmpty: boolean,
+): Promise<void> {
+  const { volume, segmentSizeBytes, onProgress } = options;
   if (missing.length === 0) return;
   const totalBytes = missing.length * segmentSizeBytes;
   let doneBytes = 0;

@@ -11,7 +11,7 @@ import { RingState } from './ring-state.ts';
 import { SegmentCache } from './segment-cache.ts';
 import type { PreviousEnd } from './segment-header.ts';
 import { SLOTS_FOR_START } from './segment-opener.ts';
-import { completeSlots, removeSlots } from './make-slots.ts';
+import { completeSlots, missingSlots, removeSlots } from './make-slots.ts';
 import { SlotFiles, slotOfName } from './slot-files.ts';
 import { Slots } from './slots.ts';
 import { keptTokens } from './token-bucket.ts';
@@ -19,6 +19,8 @@ import type { RecordView, RecoveryReport, RingOptions } from './types.ts';
 
 const CACHE_BYTES = 16 * 1024 * 1024;
 const MIB = 1024 * 1024;
+/** Slots that a start has open at once; a process may have 1024 files, as a rule. */
+const MAX_SCANNED_FILES = 512;
 const MIN_SLOTS = 16;
 const SEGMENT_STEP_BYTES = 64 * 1024;
 /** A newest segment with less than this is copied whole, so that restarts do not eat the ring. */
@@ -57,10 +59,12 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
   const existing = new Set(names.map(slotOfName).filter((slot) => slot !== undefined));
   const foundSlots = Math.max(-1, ...existing) + 1;
   const files = new SlotFiles(options.volume);
+  // Each slot is looked at twice or three times, and opening it costs more than reading a page.
+  const scanned = new SlotFiles(options.volume, MAX_SCANNED_FILES);
   try {
     const { crc32, compressor, logger, segmentSizeBytes } = options;
     const outcome = await recoverRing({
-      files,
+      files: scanned,
       slotCount: foundSlots,
       existing,
       segmentSizeBytes,
@@ -68,7 +72,6 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
       compressor,
       logger,
     });
-    await files.close();
     const known = outcome.kind === 'recovered' ? outcome.ring : undefined;
     if (known !== undefined) checkSegmentSize(known, options);
     if (foundSlots > slotCount) {
@@ -78,7 +81,15 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
       }
       await removeSlots(options, slotCount, existing);
     }
-    await completeSlots(options, slotCount, existing, outcome.kind === 'empty');
+    const missing = await missingSlots(
+      options,
+      scanned,
+      slotCount,
+      existing,
+      outcome.kind === 'empty',
+    );
+    await scanned.close();
+    await completeSlots(options, missing, existing, outcome.kind === 'empty');
     const base =
       known === undefined
         ? newState(options, files, outcome.kind === 'unreadable' ? outcome.highestEpoch : 0)
@@ -98,6 +109,7 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
     if (outcome.kind === 'unreadable') logger.error('ring.unreadable', { newEpoch: base.epoch });
     return { ...parts, state: base, recovery };
   } catch (error) {
+    await scanned.close();
     await files.close();
     throw error;
   }

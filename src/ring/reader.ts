@@ -231,7 +231,7 @@ export class Reader {
       bytes = await this.#read(segment, segment.endOffset, length);
     }
     if (bytes === undefined) return undefined;
-    return decodeSummary(bytes, segment.slot, segment.epoch, crc32, seed)?.detail;
+    return decodeSummary(bytes, segment.slot, segment.epoch, crc32, seed)?.detail();
   }
 
   async #walkFor(segment: Segment): Promise<SegmentDetail> {

@@ -1,4 +1,5 @@
 import { CisternError } from '../base/errors.ts';
+import { inParallel } from '../base/in-parallel.ts';
 import type { Compressor } from '../platform/compression.ts';
 import {
   type BatchHeader,
@@ -21,7 +22,7 @@ import {
 import type { LostRange } from './ring-state.ts';
 import { Segment, type SegmentDetail, wholeRuns } from './segment.ts';
 import type { PreviousEnd, SegmentHeader } from './segment-header.ts';
-import { SlotReader, type SlotReaderOptions } from './slot-reader.ts';
+import { PARALLEL_READS, SlotReader, type SlotReaderOptions } from './slot-reader.ts';
 import { MAX_RETIRED_SHARE } from './slots.ts';
 import { decodeSummary, summaryLength } from './summary.ts';
 import { FIRST_STREAM_PARTITION_ID } from './types.ts';
@@ -156,12 +157,7 @@ class Recovery {
       candidate.header ?? headers.find(({ epoch }) => epoch < candidate.epoch)?.header ?? top;
     const live = this.#liveBefore(candidate, newest, candidates);
 
-    const segments: Segment[] = [];
-    let successor: PreviousEnd | undefined = candidate.header?.previous;
-    for (const entry of [...live].sort((a, b) => b.epoch - a.epoch)) {
-      segments.unshift(await this.#loadSealed(entry, successor));
-      successor = entry.header?.previous;
-    }
+    const segments = await this.#loadAllSealed(live, candidate.header?.previous);
     const last = this.#describeUnsealed(candidate, walk, bytes);
     segments.push(last);
     this.#dropCopied(segments, candidates);
@@ -343,13 +339,29 @@ class Recovery {
     return live;
   }
 
-  async #loadSealed(candidate: Candidate, successor: PreviousEnd | undefined): Promise<Segment> {
-    const isNamed = successor?.epoch === candidate.epoch;
-    const endOffset = isNamed ? successor.endOffset : undefined;
-    if (endOffset !== undefined) {
-      const summarized = await this.#loadSummary(candidate, endOffset);
-      if (summarized !== undefined) return summarized;
+  /** By rising epoch. `last` is what the unsealed segment says of the newest of them. */
+  async #loadAllSealed(
+    live: readonly Candidate[],
+    last: PreviousEnd | undefined,
+  ): Promise<Segment[]> {
+    const byAge = live.toSorted((a, b) => a.epoch - b.epoch);
+    const ends = byAge.map(({ epoch }, index) => {
+      const following = byAge[index + 1];
+      const named = following === undefined ? last : following.header?.previous;
+      return named?.epoch === epoch ? named.endOffset : undefined;
+    });
+    const summarized = await inParallel([...byAge.entries()], PARALLEL_READS, ([index, entry]) =>
+      this.#loadSummary(entry, ends[index]),
+    );
+    // One after the other: a segment that has no summary is read as a whole.
+    const segments: Segment[] = [];
+    for (const [index, entry] of byAge.entries()) {
+      segments.push(summarized[index] ?? (await this.#walkSealed(entry, ends[index])));
     }
+    return segments;
+  }
+
+  async #walkSealed(candidate: Candidate, endOffset: number | undefined): Promise<Segment> {
     const bytes = await this.#slots.readSlot(candidate.slot);
     const walk = this.#walk(bytes, candidate, endOffset ?? bytes.length);
     const segment = new Segment(candidate.slot, candidate.epoch, candidate.startOffset);
@@ -360,7 +372,11 @@ class Recovery {
     return segment;
   }
 
-  async #loadSummary(candidate: Candidate, endOffset: number): Promise<Segment | undefined> {
+  async #loadSummary(
+    candidate: Candidate,
+    endOffset: number | undefined,
+  ): Promise<Segment | undefined> {
+    if (endOffset === undefined) return undefined;
     const { crc32, segmentSizeBytes } = this.#options;
     const room = segmentSizeBytes - endOffset;
     if (room < PAGE_BYTES) return undefined;

@@ -23,25 +23,24 @@ interface OpenReader {
 /** The ring's files: one a slot, never created, renamed, truncated or extended once made. */
 export class SlotFiles {
   readonly #volume: Volume;
+  readonly #maxOpenReaders: number;
   readonly #readers = new Map<number, OpenReader>();
   #writer: { readonly slot: number; readonly file: VolumeFile } | undefined;
 
-  constructor(volume: Volume) {
+  constructor(volume: Volume, maxOpenReaders = MAX_OPEN_READERS) {
     this.#volume = volume;
+    this.#maxOpenReaders = maxOpenReaders;
+  }
+
+  /** Of a slot that is there. */
+  sizeOf(slot: number): Promise<number> {
+    return this.#use(slot, (file) => file.size());
   }
 
   /** Reads from a slot; a slot that ends early is taken as zeros behind its end. */
   async read(slot: number, offset: number, target: Uint8Array): Promise<void> {
-    const reader = this.#readerOf(slot);
-    reader.users++;
-    try {
-      const file = await reader.file;
-      const count = await file.read(offset, target);
-      target.fill(0, count);
-    } finally {
-      reader.users--;
-      await this.#trim();
-    }
+    const count = await this.#use(slot, (file) => file.read(offset, target));
+    target.fill(0, count);
   }
 
   /** Durable when it returns. One at a time. */
@@ -63,7 +62,18 @@ export class SlotFiles {
     const readers = [...this.#readers.values()];
     this.#readers.clear();
     await writer?.file.close();
-    for (const reader of readers) await (await reader.file).close();
+    await Promise.all(readers.map(async ({ file }) => (await file).close()));
+  }
+
+  async #use<T>(slot: number, fn: (file: VolumeFile) => Promise<T>): Promise<T> {
+    const reader = this.#readerOf(slot);
+    reader.users++;
+    try {
+      return await fn(await reader.file);
+    } finally {
+      reader.users--;
+      await this.#trim();
+    }
   }
 
   async #writerOf(slot: number): Promise<VolumeFile> {
@@ -93,7 +103,7 @@ export class SlotFiles {
 
   async #trim(): Promise<void> {
     for (const [slot, reader] of this.#readers) {
-      if (this.#readers.size <= MAX_OPEN_READERS) return;
+      if (this.#readers.size <= this.#maxOpenReaders) return;
       if (reader.users > 0) continue;
       this.#readers.delete(slot);
       await (await reader.file).close();

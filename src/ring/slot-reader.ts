@@ -1,9 +1,13 @@
 import { CisternError } from '../base/errors.ts';
+import { inParallel } from '../base/in-parallel.ts';
 import type { Crc32 } from '../platform/compression.ts';
 import type { Logger } from '../platform/logger.ts';
 import { isZero, PAGE_BYTES } from './format.ts';
 import { decodeSegmentHeader, type SegmentHeader } from './segment-header.ts';
 import type { SlotFiles } from './slot-files.ts';
+
+/** Small reads under way at once: with none in the page cache, flash answers several as soon as one. */
+export const PARALLEL_READS = 8;
 
 /** What the start of a slot says. */
 export type FirstPage =
@@ -37,11 +41,8 @@ export class SlotReader {
 
   /** By slot. Throws RING_FORMAT_UNKNOWN where a newer program has written one. */
   async firstPages(): Promise<FirstPage[]> {
-    const pages: FirstPage[] = [];
-    for (let slot = 0; slot < this.#options.slotCount; slot++) {
-      pages.push(await this.#firstPage(slot));
-    }
-    return pages;
+    const slots = Array.from({ length: this.#options.slotCount }, (_, slot) => slot);
+    return inParallel(slots, PARALLEL_READS, (slot) => this.#firstPage(slot));
   }
 
   async #firstPage(slot: number): Promise<FirstPage> {

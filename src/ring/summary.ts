@@ -54,7 +54,8 @@ export function summaryLength(bytes: Uint8Array): number {
 
 export interface DecodedSummary {
   readonly segment: Segment;
-  readonly detail: SegmentDetail;
+  /** Read when it is asked for: a start does without. */
+  detail(): SegmentDetail;
 }
 
 /** Undefined where it is torn, damaged, or of another epoch: then the segment is walked. */
@@ -78,8 +79,11 @@ export function decodeSummary(
   segment.lastCrc = reader.varint();
   segment.state = 'sealed';
   decodeExtents(reader, segment);
-  const batches = decodeBatches(reader, segment.startOffset);
-  return { segment, detail: { batches, sources: decodeSources(reader) } };
+  const detail = (): SegmentDetail => {
+    const batches = decodeBatches(reader, segment.startOffset);
+    return { batches, sources: decodeSources(reader) };
+  };
+  return { segment, detail };
 }
 
 function encodeExtents(writer: ByteWriter, segment: Segment): void {

@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readdir, readFile, realpath, stat, statfs } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { readdir, readFile, realpath, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { DiskSurvey, FileFacts, FileSystemFacts } from '../disk-survey.ts';
 import { mountOf } from './mount-info.ts';
@@ -76,7 +77,8 @@ async function filesIn(path: string): Promise<readonly FileFacts[]> {
     const files: FileFacts[] = [];
     for (const entry of await readdir(path, { withFileTypes: true })) {
       if (!entry.isFile()) continue;
-      const { size, blocks } = await stat(join(path, entry.name));
+      // Of hundreds of files: a way through the thread pool for each takes longer than all of it.
+      const { size, blocks } = statSync(join(path, entry.name));
       const allocatedBytes = blocks * STAT_BLOCK_BYTES;
       files.push({ name: entry.name, sizeBytes: size, allocatedBytes });
     }

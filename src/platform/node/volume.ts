@@ -1,4 +1,4 @@
-import { constants, write } from 'node:fs';
+import { constants, fstatSync, write } from 'node:fs';
 import { type FileHandle, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CisternError, type ErrorCode } from '../../base/errors.ts';
@@ -77,8 +77,13 @@ class NodeFile implements VolumeFile {
     this.#durable = durable;
   }
 
+  // The inode of an open file is in memory: a way through the thread pool takes longer.
   async size(): Promise<number> {
-    return (await guard(`read ${this.#path}`, this.#handle.stat())).size;
+    try {
+      return fstatSync(this.#handle.fd).size;
+    } catch (cause) {
+      throw toCisternError(`read ${this.#path}`, cause);
+    }
   }
 
   async read(offset: number, target: Uint8Array): Promise<number> {
