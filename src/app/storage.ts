@@ -83,13 +83,19 @@ export class Storage {
     onStarted: () => void,
   ): Promise<void> {
     const { ring, state } = this;
+    const { clock, logger } = this.#environment;
+    const startedMs = clock.monotonicMs();
     this.#raiseSequence();
     const { sequence } = state.load();
     this.#raiseTails();
     const anyFlag = RecordFlag.control | RecordFlag.retained | RecordFlag.receipt;
+    let count = 0;
     for await (const records of ring.scan({ fromSequence: sequence + 1, anyFlag })) {
       for (const record of records) this.#replayOne(record, onRecord);
+      count += records.length;
     }
+    const durationMs = clock.monotonicMs() - startedMs;
+    logger.info('state.replayed', { records: count, fromSequence: sequence + 1, durationMs });
     ring.start({
       release: (held, fruitlessLaps) => evacuator.release(held, fruitlessLaps),
       keeps: (record) => evacuator.keeps(record),

@@ -45,7 +45,7 @@ export class Client {
   }
 
   /**
-   * Connects with a clean session; `onFailure` is told of everything that ends the connection. What is
+   * Connects with a clean session, or as one that lasts; `onFailure` is told of everything that ends the connection. What is
    * read is used at once, so clients may share one `readBuffer`.
    */
   static async open(
@@ -53,10 +53,11 @@ export class Client {
     clientId: string,
     onFailure: (error: Error) => void,
     readBuffer: Uint8Array = Buffer.alloc(READ_BUFFER_BYTES),
+    cleanStart = true,
   ): Promise<Client> {
     const client = new Client(port, onFailure, readBuffer);
     const connack = await client.request(
-      { type: 'connect', protocolVersion: 4, clientId, cleanStart: true, keepAliveSeconds: 0 },
+      { type: 'connect', protocolVersion: 4, clientId, cleanStart, keepAliveSeconds: 0 },
       'connack',
     );
     if (connack.type !== 'connack' || connack.reasonCode !== 0) {
