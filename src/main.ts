@@ -29,6 +29,8 @@ async function start(): Promise<void> {
     onHangup: (fn) => void process.on('SIGHUP', fn),
     exitNow: (exitCode) => process.exit(exitCode),
   });
+  // What a pipe has not taken yet would be lost: on Linux, too, writing to one does not wait.
+  await new Promise<void>((resolve) => void process.stdout.write('', () => resolve()));
   process.exit(code);
 }
 
