@@ -18,7 +18,6 @@ import { keptTokens } from './token-bucket.ts';
 import type { RecordView, RecoveryReport, RingOptions } from './types.ts';
 
 const CACHE_BYTES = 16 * 1024 * 1024;
-const MIB = 1024 * 1024;
 /** Slots that a start has open at once; a process may have 1024 files, as a rule. */
 const MAX_SCANNED_FILES = 512;
 const MIN_SLOTS = 16;
@@ -75,11 +74,10 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
     const known = outcome.kind === 'recovered' ? outcome.ring : undefined;
     if (known !== undefined) checkSegmentSize(known, options);
     if (foundSlots > slotCount) {
-      // A ring whose making was cut short holds nothing, so it may be made at any size.
-      if (outcome.kind !== 'empty') {
-        throw shrinks(foundSlots * options.segmentSizeBytes, options.sizeBytes);
-      }
-      await removeSlots(options, slotCount, existing);
+      const [fromBytes, toBytes] = [foundSlots * options.segmentSizeBytes, options.sizeBytes];
+      logger.info('ring.shrinking', { fromBytes, toBytes });
+      // Where nothing of it can be read, nothing can be kept either.
+      if (known === undefined) await removeSlots(options, slotCount, existing);
     }
     const missing = await missingSlots(
       options,
@@ -93,7 +91,7 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
     const base =
       known === undefined
         ? newState(options, files, outcome.kind === 'unreadable' ? outcome.highestEpoch : 0)
-        : recoveredState(options, files, known);
+        : recoveredState(options, files, known, Math.max(foundSlots, slotCount));
     if (known !== undefined) resumeGovernor(hooks.governor, known);
     const parts = makeParts(options, hooks, base, known);
     await writeFirstBatch(parts, base, known, options);
@@ -137,17 +135,6 @@ function checkSizes(options: RingOptions): number {
   return slotCount;
 }
 
-function shrinks(foundBytes: number, wantedBytes: number): CisternError {
-  const [found, wanted] = [foundBytes, wantedBytes].map((bytes) => `${bytes / MIB} MiB`);
-  return new CisternError(
-    'CONFIG_INVALID',
-    `The ring has ${found} and cannot shrink to ${wanted}.`,
-    {
-      remedy: `Set storage.size to "${found?.replace(' ', '')}" or more, or choose a new storage.path.`,
-    },
-  );
-}
-
 function checkSegmentSize({ newest }: Recovered, { segmentSizeBytes }: RingOptions): void {
   if (newest.segmentSizeBytes === segmentSizeBytes) return;
   throw new CisternError(
@@ -184,10 +171,16 @@ function newState(options: RingOptions, files: SlotFiles, epoch: number): RingSt
   });
 }
 
-function recoveredState(options: RingOptions, files: SlotFiles, known: Recovered): RingState {
+/** With all the slots there are: those that are too many are leaving until nothing live is in them. */
+function recoveredState(
+  options: RingOptions,
+  files: SlotFiles,
+  known: Recovered,
+  slotCount: number,
+): RingState {
   const { newest } = known;
-  const slotCount = options.sizeBytes / options.segmentSizeBytes;
-  const slots = new Slots(slotCount, known.retiredSlots);
+  const wantedSlots = options.sizeBytes / options.segmentSizeBytes;
+  const slots = new Slots(slotCount, known.retiredSlots, wantedSlots);
   for (const slot of known.unreadableSlots) slots.condemn(slot);
   const lastTime = known.unsealed.walk.batches.findLast(({ sound }) => sound)?.header.clock;
   // Without the kernel's word (a restored machine, another time namespace) the clock itself says it.

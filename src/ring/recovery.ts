@@ -332,6 +332,12 @@ class Recovery {
     const found = new Set(live.map(({ epoch }) => epoch));
     for (const { slot, epoch } of header.live) {
       if (found.has(epoch) || epoch === newest.epoch) continue;
+      // A ring that shrinks moves segments as they are; the header may be older than the move.
+      const moved = candidates.find((candidate) => candidate.epoch === epoch);
+      if (moved !== undefined) {
+        live.push(moved);
+        continue;
+      }
       this.#damageFound = true;
       this.#lostSegments++;
       this.#options.logger.error('ring.segment_lost', { slot, epoch });

@@ -29,6 +29,8 @@ export interface RecyclerOptions {
   readonly reader: Reader;
   readonly evacuator: Evacuator;
   readonly freeTarget: number;
+  /** True while more segments must go than `freeTarget` asks for: the ring is to shrink. */
+  readonly wantsMore: () => boolean;
   /** Carrying pauses while more than this waits for the device. */
   readonly maxPendingBytes: number;
   /** Called when a slot has become free. */
@@ -79,8 +81,9 @@ export class Recycler {
   }
 
   #isNeeded(): boolean {
-    const { state, freeTarget } = this.#options;
-    return state.slots.inHand < freeTarget && this.#next() !== undefined;
+    const { state, freeTarget, wantsMore } = this.#options;
+    const isShort = state.slots.inHand < freeTarget || wantsMore();
+    return isShort && this.#next() !== undefined;
   }
 
   /** The oldest one; one that was passed over is as old as it was then. */

@@ -16,7 +16,7 @@ export interface LostRange {
   readonly count: number;
 }
 
-/** What never changes while the ring is open. */
+/** What never changes while the ring is open, but for `slotCount` when it has shrunk. */
 export interface RingIdentity {
   readonly ringId: Uint8Array;
   readonly salt: number;
@@ -41,7 +41,7 @@ export interface RingCounters {
  * within one turn.
  */
 export class RingState {
-  readonly identity: RingIdentity;
+  identity: RingIdentity;
   readonly clock: Clock;
   readonly crc32: Crc32;
   readonly compressor: Compressor;

@@ -9,7 +9,9 @@ import { openParts, type OpenedRing } from './open.ts';
 import { Reader } from './reader.ts';
 import { Recycler } from './recycler.ts';
 import type { RingState } from './ring-state.ts';
+import { Shrinker } from './shrinker.ts';
 import { SLOTS_TO_OPEN } from './segment-opener.ts';
+import type { Volume } from '../platform/volume.ts';
 import {
   type AppendRequest,
   type DurabilityWaiter,
@@ -67,12 +69,15 @@ class OpenRing implements Ring {
   readonly #governor: CommitGovernor;
   readonly #reader: Reader;
   readonly #maxPendingBytes: number;
+  readonly #volume: Volume;
   #recycler: Recycler | undefined;
+  #shrinker: Shrinker | undefined;
   #onAccepting: (() => void)[] = [];
   #isClosed = false;
 
   constructor(options: RingOptions, parts: OpenedRing, governor: CommitGovernor) {
     this.#governor = governor;
+    this.#volume = options.volume;
     this.#state = parts.state;
     this.#appender = parts.appender;
     this.#committer = parts.committer;
@@ -146,17 +151,33 @@ class OpenRing implements Ring {
   start(evacuator: Evacuator): void {
     assert(this.#recycler === undefined, 'the ring was started already');
     const { slotCount } = this.#state.identity;
+    const freeTarget = slotCount < LARGE_RING_SLOTS ? FREE_SLOTS_TARGET : FREE_SLOTS_TARGET_LARGE;
+    if (slotCount > this.#state.slots.leavingFrom) this.#shrinker = this.#createShrinker();
     this.#recycler = new Recycler({
       state: this.#state,
       appender: this.#appender,
       committer: this.#committer,
       reader: this.#reader,
       evacuator,
-      freeTarget: slotCount < LARGE_RING_SLOTS ? FREE_SLOTS_TARGET : FREE_SLOTS_TARGET_LARGE,
+      freeTarget,
+      wantsMore: () => this.#shrinker?.wantsSlots === true,
       maxPendingBytes: this.#maxPendingBytes,
       onFree: () => this.deviceChanged(),
     });
     this.deviceChanged();
+  }
+
+  #createShrinker(): Shrinker {
+    return new Shrinker({
+      state: this.#state,
+      appender: this.#appender,
+      committer: this.#committer,
+      volume: this.#volume,
+      onWritten: (byteCount) => this.#governor.spent(byteCount),
+      onShrunk: () => {
+        this.#shrinker = undefined;
+      },
+    });
   }
 
   append(request: AppendRequest): number {
@@ -297,6 +318,7 @@ class OpenRing implements Ring {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    await this.#shrinker?.stop();
     await this.#recycler?.stop();
     await this.#committer.flushOrGiveUp();
     // The next start then knows that nothing is missing behind the last record.
@@ -312,6 +334,7 @@ class OpenRing implements Ring {
       this.#appender.startNewSegment();
       this.#committer.appended(false);
     }
+    this.#shrinker?.wake();
     this.#recycler.wake();
     if (this.#onAccepting.length === 0 || !this.accepting) return;
     for (const fn of this.#onAccepting.splice(0)) fn();

@@ -22,7 +22,8 @@ export interface SegmentDetail {
 
 /** One lap's use of a slot. */
 export class Segment {
-  readonly slot: number;
+  /** Another one once the segment was moved, which only a ring that shrinks does. */
+  slot: number;
   readonly epoch: number;
   /** Where the first batch lies, in bytes from the start of the slot. */
   readonly startOffset: number;

@@ -55,6 +55,13 @@ export class SlotFiles {
     await writer.sync();
   }
 
+  /** Lets go of a slot whose file is to be removed; nobody may be reading it. */
+  async forget(slot: number): Promise<void> {
+    const reader = this.#readers.get(slot);
+    this.#readers.delete(slot);
+    await (await reader?.file)?.close();
+  }
+
   /** To be called when no read and no write is under way. */
   async close(): Promise<void> {
     const writer = this.#writer;

@@ -15,7 +15,30 @@ export const LIVES_SUITE = 'test/power-loss/lives.';
 export const CARRY_SUITE = 'test/power-loss/carry.';
 export const BROKER_SUITE = 'test/power-loss/broker.';
 
+const SIZES_SUITE = 'test/power-loss/ring.sizes.';
+
 export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'a ring that shrinks moves segments to slots that its newest header calls live',
+    file: 'src/ring/shrinker.ts',
+    find: 'const [target] = this.#safe;',
+    replace: 'const [target] = slots.stayingFree;',
+    suite: SIZES_SUITE,
+  },
+  {
+    name: 'a slot that is moved to shows its old header until the copy is whole',
+    file: 'src/ring/shrinker.ts',
+    find: '      await files.writeDurable(target, 0, new Uint8Array(PAGE_BYTES));\n',
+    replace: '',
+    suite: SIZES_SUITE,
+  },
+  {
+    name: 'a segment that was moved is looked for where an older header says',
+    file: 'src/ring/recovery.ts',
+    find: '      if (moved !== undefined) {\n',
+    replace: '      if (moved === undefined) {\n',
+    suite: SIZES_SUITE,
+  },
   {
     name: 'the CRC of a batch header is not checked',
     file: 'src/ring/batch-header.ts',

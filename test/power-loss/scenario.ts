@@ -18,13 +18,18 @@ export async function freshLife(plan: WorkloadPlan, options: WorldOptions = {}):
 }
 
 /** Opens the ring that an earlier life closed, and goes on in the same way. */
-export async function nextLife(before: World, plan: WorkloadPlan): Promise<World> {
+export async function nextLife(
+  before: World,
+  plan: WorkloadPlan,
+  slots = before.slots,
+): Promise<World> {
   const last = before.moment('closed');
   const checkpoint = last.checkpoint.durable;
   const world = new World({
     seed: plan.seed,
     bootId: 'boot-1',
     disk: last.disk,
+    slots,
     ledger: before.ledger,
     heads: last.heads,
     ...(checkpoint === undefined ? {} : { checkpoint }),
@@ -68,7 +73,8 @@ export async function checkOpensTheSame(
   found: Observation,
   seed: number,
 ): Promise<void> {
-  const again = new World({ seed, bootId: 'boot-3', disk: world.disk.image().cut('none', seed) });
+  const disk = world.disk.image().cut('none', seed);
+  const again = new World({ seed, bootId: 'boot-3', disk, slots: world.slots });
   await again.open();
   verifySame(found, await again.observe());
 }

@@ -32,6 +32,8 @@ export interface Moment {
   readonly heads: ReadonlyMap<number, number>;
   /** Bytes by stream. */
   readonly quotas: ReadonlyMap<string, number>;
+  /** Slots that the ring was opened with. */
+  readonly slots: number;
 }
 
 export interface WorldOptions {
@@ -48,6 +50,8 @@ export interface WorldOptions {
   readonly compress?: boolean;
   /** Bytes by stream; the others keep what rotation leaves them. */
   readonly quotas?: ReadonlyMap<string, number>;
+  /** Default: {@link SLOTS}. */
+  readonly slots?: number;
 }
 
 /** One life of the ring: from power on to power off, on its own disk, clock and checkpoint store. */
@@ -57,6 +61,7 @@ export class World {
   readonly checkpoint: SimCheckpoint;
   readonly logger = new MemoryLogger();
   readonly moments: Moment[] = [];
+  readonly slots: number;
   #ledger: Ledger;
   /** Until `start`, what counts is what earlier lives promised. */
   #before: LedgerView | undefined;
@@ -69,6 +74,7 @@ export class World {
 
   constructor(options: WorldOptions = {}) {
     this.#options = options;
+    this.slots = options.slots ?? SLOTS;
     const seed = options.seed ?? 1;
     this.clock = new SimClock({ bootId: options.bootId ?? 'boot-1' });
     this.disk = new SimDisk({
@@ -121,6 +127,7 @@ export class World {
       ledger: this.#before ?? this.#ledger.view(),
       heads: this.#currentHeads(),
       quotas: this.#quotas,
+      slots: this.slots,
     };
   }
 
@@ -136,7 +143,7 @@ export class World {
       crc32: nodeCrc32,
       compressor: nodeCompressor,
       logger: this.logger,
-      sizeBytes: SLOTS * SEGMENT_BYTES,
+      sizeBytes: this.slots * SEGMENT_BYTES,
       segmentSizeBytes: SEGMENT_BYTES,
       maxCommitWindowMs: 50,
       compress: this.#options.compress ?? true,
@@ -197,6 +204,7 @@ export function worldAfterCut(moment: Moment, mode: CutMode, seed: number): Worl
   return new World({
     bootId: 'boot-2',
     seed,
+    slots: moment.slots,
     before: moment.ledger,
     disk: moment.disk.cut(mode, seed),
     ...(checkpoint === undefined ? {} : { checkpoint }),
@@ -210,6 +218,7 @@ export function worldAfterKill(moment: Moment): World {
   const checkpoint = moment.checkpoint.durable;
   return new World({
     disk: moment.disk.copy(),
+    slots: moment.slots,
     before: moment.ledger,
     heads: moment.heads,
     quotas: moment.quotas,
