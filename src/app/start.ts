@@ -7,24 +7,20 @@ import { resolveSecret } from '../config/secret.ts';
 import { carriedLimits } from '../config/stream-rules.ts';
 import type { Config } from '../config/types.ts';
 import { assert } from '../base/assert.ts';
-import type { Logger } from '../platform/logger.ts';
 import type { Layer, Listener } from '../platform/network.ts';
-import { type Evacuator, FIRST_STREAM_PARTITION_ID, type Ring } from '../ring/types.ts';
+import type { Evacuator } from '../ring/types.ts';
 import { createRecordReader } from '../streams/record-reader.ts';
-import { StreamCursors } from '../streams/stream-cursors.ts';
-import { StreamKeeper } from '../streams/stream-keeper.ts';
-import { StreamTable } from '../streams/stream-table.ts';
-import { Timekeeper } from '../streams/timekeeper.ts';
 import type { Environment } from './environment.ts';
 import { examinePlace } from './data-place.ts';
 import { takeIdentity, type Identity } from './identity.ts';
 import { certificateOf, endedCertificates, listenOptionsOf, protocolOf } from './listen-options.ts';
+import { openStreams, type OpenStreams } from './open-streams.ts';
 import { Reloads } from './reloads.ts';
 import { StatusReport } from './status-report.ts';
 import { Storage } from './storage.ts';
 import { tryAddresses } from './try-addresses.ts';
 import { createCursorStore } from '../uplink/cursor-store.ts';
-import { createUplinks } from '../uplink/uplinks.ts';
+import { createUplinks, type Uplinks } from '../uplink/uplinks.ts';
 
 /** A broker that runs: what it listens on, what it knows of itself, and how to stop it. */
 export interface RunningCistern {
@@ -72,31 +68,72 @@ async function startInOrder(
   started: (() => Promise<void>)[],
   stopAll: () => Promise<void>,
 ): Promise<RunningCistern> {
-  const { clock, logger, memory, random, version } = environment;
+  const { clock, logger, version } = environment;
   const auth = await openAuth(config, environment);
   await tryAddresses(config, environment);
+  const storage = await openStorage(config, environment, started);
+  const parts = openStreams(config, environment, storage);
+  const broker = await startBroker(config, environment, { storage, ...parts }, started);
+  const identity = await takeIdentity(config.node.id, storage, environment);
+  const uplinks = startUplinks(config, environment, { storage, identity, ...parts });
+  started.push(() => uplinks.stop());
+  const reloads = new Reloads({
+    clock,
+    logger: logger.child('reload'),
+    stampFiles: environment.stampFiles,
+  });
+  started.push(() => reloads.stop());
+  await followAuthFiles(auth, broker, reloads);
+  const listeners = await listen(config, environment, { broker, auth, reloads }, started);
+  const report = new StatusReport({
+    version,
+    clock,
+    config,
+    identity,
+    storage,
+    ...parts,
+    device: environment.findDevice(config.storage.path),
+    broker,
+    listeners: () => listeners.map((listener) => listenerStatus(listener, broker)),
+    uplinks: () => uplinks.statuses(),
+    uplinkLapses: () => uplinks.lapses(),
+    reloads: () => [...reloads.conditions(), ...endedCertificates(listeners, clock.wallMs())],
+    refusedLogins: () => auth.counters.refused,
+  });
+  const admin = await startAdminServer(config, environment, report, storage);
+  started.push(() => admin.close());
+  return running({
+    identity,
+    listeners,
+    adminAddress: admin.address,
+    report,
+    reloads,
+    stopAll,
+  });
+}
+
+async function openStorage(
+  config: Config,
+  environment: Environment,
+  started: (() => Promise<void>)[],
+): Promise<Storage> {
   const place = await examinePlace(config.storage, environment.disks);
   if (place.refusal !== undefined) throw place.refusal;
   const lock = await environment.lockData(config.storage.path);
   started.push(() => lock.release());
   const storage = await Storage.open(config, environment, place);
   started.push(() => storage.close());
+  return storage;
+}
+
+/** Joins ring and state with what the broker and the streams make of them; the ring then takes appends. */
+async function startBroker(
+  config: Config,
+  { clock, random, logger, memory, version }: Environment,
+  { storage, times, streams, keeper }: OpenStreams & { readonly storage: Storage },
+  started: (() => Promise<void>)[],
+): Promise<Broker> {
   const { ring, state } = storage;
-  const { clockEvidence: evidence } = environment;
-  const times = new Timekeeper({ clock, ring, state, evidence, logger: logger.child('clock') });
-  const streamCursors = new StreamCursors();
-  const streams = new StreamTable(config.streams, ring, streamCursors);
-  const keeper = new StreamKeeper({
-    ring,
-    streams,
-    cursors: streamCursors,
-    clock,
-    logger: logger.child('stream'),
-    segmentSizeBytes: config.storage.segmentSizeBytes,
-    ageMs: (time) => times.ageMs(time),
-  });
-  warnOfForgottenStreams(config, ring, logger.child('stream'));
-  const limits = limitsOf(config);
   const broker = new Broker({
     ring,
     state,
@@ -105,7 +142,7 @@ async function startInOrder(
     times,
     random,
     logger: logger.child('broker'),
-    limits,
+    limits: limitsOf(config),
     mayUseMemory: config.storage.onFailure === 'memory',
     memory,
     version,
@@ -129,84 +166,33 @@ async function startInOrder(
   );
   started.push(async () => times.stop());
   keeper.start();
-  started.push(() => Promise.resolve(keeper.stop()));
+  started.push(async () => keeper.stop());
   started.push(() => broker.stop());
-  const identity = await takeIdentity(config.node.id, storage, environment);
+  return broker;
+}
 
+function startUplinks(
+  config: Config,
+  { clock, random, logger, secrets, makeSink }: Environment,
+  parts: OpenStreams & { readonly storage: Storage; readonly identity: Identity },
+): Uplinks {
+  const { storage, identity, cursors, times } = parts;
   const uplinks = createUplinks({
     uplinks: config.uplinks,
-    reader: createRecordReader(ring, streamCursors),
-    cursors: createCursorStore(state),
+    reader: createRecordReader(storage.ring, cursors),
+    cursors: createCursorStore(storage.state),
     clock,
     times,
     random,
     logger: logger.child('uplink'),
-    secrets: environment.secrets,
-    makeSink: environment.makeSink,
+    secrets,
+    makeSink,
     nodeId: identity.nodeId,
     lineage: identity.lineage,
   });
   uplinks.start();
-  streamCursors.complete();
-  started.push(() => uplinks.stop());
-
-  const reloads = new Reloads({
-    clock,
-    logger: logger.child('reload'),
-    stampFiles: environment.stampFiles,
-  });
-  started.push(() => reloads.stop());
-  await followAuthFiles(auth, broker, reloads);
-  const listeners = await listen(config, environment, { broker, auth, reloads }, started);
-  const report = new StatusReport({
-    version,
-    clock,
-    times,
-    config,
-    identity,
-    storage,
-    device: environment.findDevice(config.storage.path),
-    broker,
-    streams,
-    keeper,
-    listeners: () => listeners.map((listener) => listenerStatus(listener, broker)),
-    uplinks: () => uplinks.statuses(),
-    uplinkLapses: () => uplinks.lapses(),
-    reloads: () => [...reloads.conditions(), ...endedCertificates(listeners, clock.wallMs())],
-    refusedLogins: () => auth.counters.refused,
-  });
-  const admin = await startAdminServer(config, environment, report, storage);
-  started.push(() => admin.close());
-  return running({
-    identity,
-    listeners,
-    adminAddress: admin.address,
-    report,
-    reloads,
-    stopAll,
-  });
-}
-
-/**
- * A stream that was taken out of the configuration, or has another name there now, still has its
- * records: nothing forwards them, no status names them, and rotation takes them with the others.
- */
-function warnOfForgottenStreams(
-  { streams }: Config,
-  ring: Pick<Ring, 'partitions'>,
-  logger: Logger,
-): void {
-  const configured = new Set(streams.map(({ name }) => name));
-  const forgotten = new Map<string, number>();
-  for (const { id, stream, headOffset, tailOffset } of ring.partitions()) {
-    if (id < FIRST_STREAM_PARTITION_ID || configured.has(stream)) continue;
-    forgotten.set(stream, (forgotten.get(stream) ?? 0) + tailOffset - headOffset);
-  }
-  for (const [stream, records] of forgotten) {
-    if (records === 0) continue;
-    const meaning = 'It is not configured any more: no uplink sends what the ring holds of it.';
-    logger.warn('stream.not_configured', { stream, records, meaning });
-  }
+  cursors.complete();
+  return uplinks;
 }
 
 /** Files that cannot be used stop the start before anything is made. */
