@@ -162,13 +162,6 @@ export const MUTANTS: readonly Mutant[] = [
     suite: RING_SUITE,
   },
   {
-    name: 'copies are passed over though what they rely on may be gone',
-    file: 'src/ring/base-segment.ts',
-    find: 'if (source === undefined || !isUntouched(source.candidate, candidates, written)) break;',
-    replace: 'if (source === undefined) break;',
-    suite: LIVES_SUITE,
-  },
-  {
     name: 'a start does not sync what it goes on from',
     file: 'src/ring/base-segment.ts',
     find: '  if (base !== undefined) await access.sync(base.candidate.slot);\n',
