@@ -84,14 +84,6 @@ export class Extent {
     return found;
   }
 
-  /** True where a record is in a range without gaps. */
-  surelyHolds(offset: number): boolean {
-    for (const { firstOffset, lastOffset, isWhole } of this.ranges()) {
-      if (isWhole && firstOffset <= offset && offset <= lastOffset) return true;
-    }
-    return false;
-  }
-
   /** Attributes and payload of all, and of what lies at or above `headOffset`, in proportion. */
   liveBytes(headOffset: number): { readonly all: number; readonly live: number } {
     let all = 0;

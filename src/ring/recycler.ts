@@ -1,5 +1,6 @@
 import type { Appender } from './appender.ts';
 import { CisternError } from '../base/errors.ts';
+import { CopyIndex } from './copy-index.ts';
 import type { Committer } from './commit.ts';
 import type { Reader } from './reader.ts';
 import type { RingState } from './ring-state.ts';
@@ -176,16 +177,17 @@ export class Recycler {
 
   // Copies first: they are older than what is fresh, and so come to lie in order again.
   async #carrySurvivors(segment: Segment): Promise<void> {
-    const { appender, committer, reader, maxPendingBytes } = this.#options;
+    const { appender, committer, reader, state, maxPendingBytes } = this.#options;
     const detail = await reader.detailOf(segment);
     if (detail === undefined) return;
+    const copies = new CopyIndex(state.segments, segment);
     const places = detail.batches.filter(({ position }) => position < segment.copiedFrom);
     for (const carried of [true, false]) {
       for (const place of places) {
         if (!this.#mayHold(place, carried)) continue;
         const records = (await reader.recordsOf(segment, detail, place)) ?? [];
         for (const record of records) {
-          if (record.carried !== carried || !this.#survives(record, segment)) continue;
+          if (record.carried !== carried || !this.#survives(record, copies)) continue;
           appender.carry(record, COPIED_FLAGS);
           committer.appended(true);
         }
@@ -208,23 +210,16 @@ export class Recycler {
     );
   }
 
-  #survives(record: RecordView, segment: Segment): boolean {
+  #survives(record: RecordView, copies: CopyIndex): boolean {
     const { evacuator, state } = this.#options;
     const partition = state.partitions.need(record.partitionId);
     const isStreams = partition.id >= FIRST_STREAM_PARTITION_ID;
     if (isStreams && record.offset >= partition.headOffset) {
-      if (evacuator.keeps(record)) return !this.#hasCopy(record, segment);
+      if (evacuator.keeps(record)) return !copies.has(partition.id, record.offset);
       state.trim(partition, record.offset + 1);
     }
     if (record.flags === 0 && isStreams) return false;
     return evacuator.decide(record) === 'carry';
-  }
-
-  /** A start can find what was carried before its old place was freed: one copy is enough. */
-  #hasCopy({ partitionId, offset }: RecordView, { epoch }: Segment): boolean {
-    return this.#options.state.segments.some(
-      (segment) => segment.epoch > epoch && segment.extents.get(partitionId)?.surelyHolds(offset),
-    );
   }
 
   #free(segment: Segment): void {

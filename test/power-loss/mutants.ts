@@ -213,7 +213,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a record within its quota is not carried',
     file: 'src/ring/recycler.ts',
-    find: 'if (evacuator.keeps(record)) return !this.#hasCopy(record, segment);',
+    find: 'if (evacuator.keeps(record)) return !copies.has(partition.id, record.offset);',
     replace: 'if (evacuator.keeps(record)) return false;',
     suite: CARRY_SUITE,
   },
