@@ -136,8 +136,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a start forgets which slots are retired',
     file: 'src/ring/open.ts',
-    find: 'new Slots(slotCount, known.retiredSlots)',
-    replace: 'new Slots(slotCount, [])',
+    find: 'new Slots(slotCount, known.retiredSlots, wantedSlots)',
+    replace: 'new Slots(slotCount, [], wantedSlots)',
     suite: RING_SUITE,
   },
   {
