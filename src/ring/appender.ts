@@ -186,8 +186,8 @@ export class Appender {
   }
 
   /** Opens a batch even where there is nothing to put in: recovery's first one. */
-  openEmptyBatch(): BatchWriter {
-    return this.#roomFor(null, 0);
+  openEmptyBatch(minSlots = SLOTS_FOR_START): BatchWriter {
+    return this.#roomFor(null, 0, minSlots);
   }
 
   /**

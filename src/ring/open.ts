@@ -237,18 +237,14 @@ function pick({ clock, crc32, compressor, logger }: RingOptions): {
 // Only a running ring lets slots go. Where a row of crashes has left too few, the oldest segment goes
 // that rotation would let go next, plain ones first. Where the newest header is lost, so is the word
 // of what it let go, which was the oldest.
-function makeRoom(state: RingState, slotCount: number, newestIsKnown: boolean): void {
-  while (state.slots.inHand < slotCount) {
-    const older = state.segments.slice(0, -1);
-    const plain = newestIsKnown ? older.find(({ flags }) => flags === 0) : undefined;
-    const victim = plain ?? older[0];
-    if (victim === undefined) return;
-    const { slot, epoch, flags } = victim;
-    if (flags === 0) state.logger.warn('ring.segment_dropped', { slot, epoch });
-    else state.logger.error('ring.segment_dropped', { slot, epoch, flags });
-    state.sacrifice(victim);
-    state.slots.free(slot);
-  }
+function makeRoom(state: RingState, newestIsKnown: boolean): void {
+  if (state.slots.inHand > 0) return;
+  const older = state.segments.slice(0, -1);
+  const plain = newestIsKnown ? older.find(({ flags }) => flags === 0) : undefined;
+  const victim = plain ?? older[0];
+  if (victim === undefined) return;
+  state.sacrifice(victim);
+  state.slots.free(victim.slot);
 }
 
 function makeParts(
@@ -315,7 +311,7 @@ async function writeFirstBatch(
     if (slot !== undefined) slots.free(slot);
   };
   if (slots.inHand === 0) freeOne();
-  makeRoom(state, 1, newestIsKnown);
+  makeRoom(state, newestIsKnown);
   // What is freed from here on is named as the next slot at most: the next start may need what is
   // in it, until the first batch is durable.
   while (slots.inHand < SLOTS_FOR_START && passedOver.length > 0) freeOne();
@@ -326,8 +322,9 @@ async function writeFirstBatch(
     old.state = 'free';
     if (isShort) slots.free(old.slot);
   }
-  makeRoom(state, SLOTS_FOR_START, newestIsKnown);
-  const batch = appender.openEmptyBatch();
+  // With one slot the ring goes on, and takes nothing until recycling has won others: that knows what
+  // may go, and a start does not.
+  const batch = appender.openEmptyBatch(1);
   batch.mark(BATCH_RECOVERY_COPY);
   for (const record of copies.records) appender.carry(record);
   appender.close();

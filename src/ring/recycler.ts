@@ -126,15 +126,31 @@ export class Recycler {
   async #evacuate(segment: Segment): Promise<void> {
     const { committer, evacuator, state } = this.#options;
     segment.state = 'evacuating';
+    let isCarried = true;
     if (this.#carriedFrom !== segment && this.#mayHaveSurvivors(segment)) {
-      await this.#carrySurvivors(segment);
+      isCarried = await this.#carryWhatHasRoom(segment);
       await committer.flush();
-      this.#carriedFrom = segment;
+      if (isCarried) this.#carriedFrom = segment;
     }
     await evacuator.checkpoint(segment.lastSequence);
     state.checkpointSequence = Math.max(state.checkpointSequence, segment.lastSequence);
     this.#failure = undefined;
-    this.#free(segment);
+    this.#free(segment, isCarried);
+  }
+
+  /**
+   * False where there is no slot at all, as after a row of starts that were cut short, and more
+   * survivors than the newest segment has room for: there is no other way then than to let them go.
+   */
+  async #carryWhatHasRoom(segment: Segment): Promise<boolean> {
+    try {
+      await this.#carrySurvivors(segment);
+      return true;
+    } catch (error) {
+      const isFull = error instanceof CisternError && error.code === 'RING_FULL';
+      if (isFull && this.#options.state.slots.inHand === 0) return false;
+      throw error;
+    }
   }
 
   /** What is mostly live would be carried for little room; but it must not lie there for ever either. */
@@ -222,9 +238,10 @@ export class Recycler {
     return evacuator.decide(record) === 'carry';
   }
 
-  #free(segment: Segment): void {
+  #free(segment: Segment, isCarried: boolean): void {
     const { state, onFree } = this.#options;
-    state.letGo(segment);
+    if (isCarried) state.letGo(segment);
+    else state.sacrifice(segment);
     state.slots.free(segment.slot);
     onFree();
   }

@@ -142,6 +142,9 @@ export class RingState {
 
   /** Forgets a live segment with all that is in it, and with all before it in the same partitions. */
   sacrifice(segment: Segment): void {
+    const { slot, epoch, flags } = segment;
+    if (flags === 0) this.logger.warn('ring.segment_dropped', { slot, epoch });
+    else this.logger.error('ring.segment_dropped', { slot, epoch, flags });
     for (const [id, extent] of segment.extents) {
       const partition = this.partitions.get(id);
       const isStream = id >= FIRST_STREAM_PARTITION_ID;

@@ -11,6 +11,8 @@ export interface Mutant {
 }
 
 export const RING_SUITE = 'test/power-loss/ring.';
+/** Which seed of the lives would show these changes with the code. */
+export const BASE_SUITE = 'test/unit/ring/base-segment.';
 export const LIVES_SUITE = 'test/power-loss/lives.';
 export const CARRY_SUITE = 'test/power-loss/carry.';
 export const BROKER_SUITE = 'test/power-loss/broker.';
@@ -110,7 +112,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/ring/base-segment.ts',
     find: 'if (header === undefined) return batches.length === 1 && batches[0]?.sound === true;',
     replace: 'if (header === undefined) return false;',
-    suite: LIVES_SUITE,
+    suite: BASE_SUITE,
   },
   {
     name: 'two copies of one record are both read',

@@ -165,7 +165,8 @@ export class World {
     const checkpoint = this.#checkpointOfThisRing();
     if (checkpoint !== undefined) {
       this.ring.ensureSequence(checkpoint.sequence);
-      for (const [id, tail] of checkpoint.tails) this.ring.ensureTail(id, tail);
+      // A partition that nothing was ever written to may be gone.
+      for (const [id, tail] of checkpoint.tails) if (tail > 0) this.ring.ensureTail(id, tail);
     }
     const state = recoverOwner(checkpoint, observation.scanned);
     if (this.#options.ledger === undefined) this.#ledger = observedLedger(observation, state);

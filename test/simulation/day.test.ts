@@ -14,6 +14,7 @@ const KEPT: readonly Kept[] = [
     hours: 24,
     found: 'retained values dropped by recycling that began before they were known',
   },
+  { seed: 31, hours: 8, found: 'a start with one free slot that let a live segment go' },
   { seed: 2, hours: 5, found: 'an identifier of QoS 2 that was open again without a checkpoint' },
 ];
 
