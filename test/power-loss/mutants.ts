@@ -28,13 +28,6 @@ export const MUTANTS: readonly Mutant[] = [
     suite: SIZES_SUITE,
   },
   {
-    name: 'a slot that is moved to shows its old header until the copy is whole',
-    file: 'src/ring/shrinker.ts',
-    find: '      await files.writeDurable(target, 0, new Uint8Array(PAGE_BYTES));\n',
-    replace: '',
-    suite: SIZES_SUITE,
-  },
-  {
     name: 'a segment that was moved is looked for where an older header says',
     file: 'src/ring/recovery.ts',
     find: '      if (moved !== undefined) {\n',
