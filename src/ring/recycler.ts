@@ -162,7 +162,8 @@ export class Recycler {
     for (const extent of segment.extents.values()) {
       const bytes = extent.liveBytes(partitions.get(extent.partitionId)?.headOffset ?? 0);
       all += bytes.all;
-      live += bytes.live;
+      // Of the compacted partitions only their owner knows, record by record; most is dead.
+      if (extent.partitionId >= FIRST_STREAM_PARTITION_ID) live += bytes.live;
     }
     if (live <= MAX_LIVE_SHARE * all) return false;
     segment.skippedAt = epoch;
