@@ -84,18 +84,6 @@ export class Extent {
     return found;
   }
 
-  /** Attributes and payload of all, and of what lies at or above `headOffset`, in proportion. */
-  liveBytes(headOffset: number): { readonly all: number; readonly live: number } {
-    let all = 0;
-    let live = 0;
-    for (const { firstOffset, lastOffset, bytes } of this.ranges()) {
-      const above = lastOffset + 1 - Math.max(firstOffset, headOffset);
-      all += bytes;
-      live += (bytes * Math.max(0, above)) / (lastOffset + 1 - firstOffset);
-    }
-    return { all, live };
-  }
-
   /** Attributes and payload of what is fresh. */
   get freshBytes(): number {
     return this.#fresh?.bytes ?? 0;

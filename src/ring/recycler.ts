@@ -11,8 +11,6 @@ import { type Evacuator, FIRST_STREAM_PARTITION_ID, RecordFlag, type RecordView 
 
 /** A checkpoint that cannot be written (a full disk) is tried again after this, not at each commit. */
 const RETRY_MS = 5_000;
-/** A segment of which more is live is passed over, once. */
-const MAX_LIVE_SHARE = 0.75;
 /** A lap that takes in less than this part of the ring has won nothing. */
 const FRUITLESS_SHARE = 1 / 32;
 
@@ -87,14 +85,13 @@ export class Recycler {
     return isShort && this.#next() !== undefined;
   }
 
-  /** The oldest one; one that was passed over is as old as it was then. */
+  /**
+   * Always the oldest, however much of it is live: a start without a checkpoint counts on it that what
+   * deletes a value, or releases a packet identifier, is never gone before what it deletes.
+   */
   #next(): Segment | undefined {
-    let next: Segment | undefined;
-    for (const segment of this.#options.state.segments) {
-      if (segment.state === 'active') continue;
-      if (next === undefined || dueEpoch(segment) < dueEpoch(next)) next = segment;
-    }
-    return next;
+    const [oldest] = this.#options.state.segments;
+    return oldest !== undefined && oldest.state !== 'active' ? oldest : undefined;
   }
 
   async #run(): Promise<void> {
@@ -103,7 +100,6 @@ export class Recycler {
       const segment = this.#next();
       if (segment === undefined) return;
       this.#options.evacuator.release(heldOffsets(segment), this.#countFruitlessLaps());
-      if (this.#passesOver(segment)) continue;
       try {
         await this.#evacuate(segment);
       } catch (error) {
@@ -151,23 +147,6 @@ export class Recycler {
       if (isFull && this.#options.state.slots.inHand === 0) return false;
       throw error;
     }
-  }
-
-  /** What is mostly live would be carried for little room; but it must not lie there for ever either. */
-  #passesOver(segment: Segment): boolean {
-    if (segment.skippedAt !== undefined || segment.state !== 'sealed') return false;
-    const { epoch, partitions } = this.#options.state;
-    let all = 0;
-    let live = 0;
-    for (const extent of segment.extents.values()) {
-      const bytes = extent.liveBytes(partitions.get(extent.partitionId)?.headOffset ?? 0);
-      all += bytes.all;
-      // Of the compacted partitions only their owner knows, record by record; most is dead.
-      if (extent.partitionId >= FIRST_STREAM_PARTITION_ID) live += bytes.live;
-    }
-    if (live <= MAX_LIVE_SHARE * all) return false;
-    segment.skippedAt = epoch;
-    return true;
   }
 
   /** Laps in a row during which next to nothing new came in: the ring carried, and carried again. */
@@ -246,10 +225,6 @@ export class Recycler {
     state.slots.free(segment.slot);
     onFree();
   }
-}
-
-function dueEpoch({ epoch, skippedAt }: Segment): number {
-  return skippedAt ?? epoch;
 }
 
 /** The highest offset of each stream's partition. */

@@ -37,8 +37,6 @@ export class Segment {
   lastCrc = 0;
   /** Batches from here on lie in the segment after it too; they need not be evacuated. */
   copiedFrom = Infinity;
-  /** The newest epoch when recycling passed it over, as it was mostly live; it is next a lap later. */
-  skippedAt: number | undefined;
   state: 'active' | 'sealed' | 'evacuating' | 'free' = 'active';
   /** False until something of it is durable; a summary may follow then. */
   wantsSummary = false;

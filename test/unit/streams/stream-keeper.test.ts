@@ -84,23 +84,6 @@ describe('quotas', () => {
   });
 });
 
-describe('carrying', () => {
-  test('passes over what is mostly live, every other time, and loses nothing by it', async () => {
-    const bench = await new StreamBench({ quiet: { quotaBytes: 2.4 * MIB }, rest: {} }).start();
-    await bench.publish('quiet', 2_000);
-    await bench.publish('rest', 1_000);
-    const lapBytes = 1.5 * MIB;
-    const before = bench.ring.statistics().carriedBytes;
-    const laps = 8;
-    await bench.publish('rest', (laps * lapBytes) / 1_000);
-    const carriedALap = (bench.ring.statistics().carriedBytes - before) / laps;
-    // 2.7 MB where nothing is passed over, 1.5 MB where mostly live segments are.
-    expect(carriedALap).toBeLessThan(2_000_000);
-    expect(await bench.kept('quiet')).toMatchObject({ records: 2_000, damaged: 0 });
-    expect((await bench.kept('rest')).damaged).toBe(0);
-  });
-});
-
 describe('ages', () => {
   const DAY_MS = 86_400_000;
 
