@@ -33,7 +33,7 @@ export interface ActiveSegment {
   /** How many partitions the header and the batches of this period name. */
   definedPartitions: number;
   /** Free slots besides this one when it was opened, as its header tells the next start. */
-  readonly slotsInHand: number;
+  slotsInHand: number;
   /** True after a failed write: nothing more goes to its slot, not even a summary. */
   abandoned: boolean;
 }

@@ -199,6 +199,11 @@ export class Appender {
     return active !== undefined && active.slotsInHand < SLOTS_FOR_START;
   }
 
+  /** So many more are free in the header of the active segment than were in hand when it was opened. */
+  countFreeSlots(count: number): void {
+    this.#current().slotsInHand += count;
+  }
+
   /**
    * True while the active segment has room for any record that is allowed, and for some of what
    * recycling carries besides.

@@ -331,8 +331,11 @@ async function writeFirstBatch(
   const isDurable = await committer.commitNow({ mayMove: !(copies.whole && isShort) });
   if (!isDurable)
     throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
+  const inHand = slots.inHand;
   while (passedOver.length > 0) freeOne();
   if (copies.whole && !isShort && old !== undefined) slots.free(old.slot);
+  // None of these is live in the header just written, so a start after a cut now finds them free, too.
+  appender.countFreeSlots(slots.inHand - inHand);
   if (!copies.whole && known !== undefined) summarize(known, appender, state);
 }
 
