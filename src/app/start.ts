@@ -154,6 +154,7 @@ async function startBroker(
       broker.keepReceipt(record);
       return keeper.keeps(record);
     },
+    copiedFlags: (record) => broker.copiedFlags(record),
     decide: (record) => broker.evacuate(record),
   } satisfies Omit<Evacuator, 'checkpoint'>;
   await storage.replay(

@@ -129,6 +129,11 @@ export class StatusReport {
     const { ring, checkpoints, place } = storage;
     const conditions: Condition[] = place.warnings.map(({ code, message }) => ({ code, message }));
     const { failure, corruptRecords, retiredSlots, maxRetiredSlots, wear } = ring.statistics();
+    for (const { config: stream } of this.#parts.keeper.fullStreams()) {
+      const what = stream.whenFull === 'block' ? 'its publishers wait' : 'messages are refused';
+      const message = `The stream ${stream.name} is full of what an uplink has not sent: ${what}.`;
+      conditions.push({ code: 'stream.full', message });
+    }
     const { quotaScale } = this.#parts.keeper;
     if (quotaScale < 1) {
       const percent = Math.floor(quotaScale * 100);
@@ -188,7 +193,7 @@ export class StatusReport {
   #lapses(): Condition[] {
     const conditions = this.#parts.uplinkLapses().map(({ name, records, sinceMs }) => ({
       code: 'uplink.lapped',
-      message: `Rotation took ${records} records before the uplink ${name} had read them.`,
+      message: `${records} records were let go, by rotation, quota or age, before the uplink ${name} had read them.`,
       sinceMs,
     }));
     const lapped = this.#parts.broker.recentlyLapped();

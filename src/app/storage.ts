@@ -99,6 +99,7 @@ export class Storage {
     ring.start({
       release: (held, fruitlessLaps) => evacuator.release(held, fruitlessLaps),
       keeps: (record) => evacuator.keeps(record),
+      copiedFlags: (record) => evacuator.copiedFlags?.(record) ?? record.flags,
       decide: (record) => {
         if (record.partitionId !== STATE_PARTITION_ID) return evacuator.decide(record);
         const { key } = decodeControl(record.payload);

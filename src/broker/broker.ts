@@ -196,6 +196,16 @@ export class Broker implements ConnectionHost {
     if ((record.flags & RecordFlag.receipt) !== 0) this.#registry.keepReceipt(record);
   }
 
+  /**
+   * A message that its stream keeps is retained no longer, once there is a newer one for its topic: what
+   * removed it may be let go first, and a start without a checkpoint would find it retained again.
+   */
+  copiedFlags(record: RecordView): number {
+    const isRetained = (record.flags & RecordFlag.retained) !== 0;
+    const isStale = isRetained && !this.#retained.isCurrent(record);
+    return isStale ? record.flags & ~RecordFlag.retained : record.flags;
+  }
+
   #isKeptForSessions(record: RecordView): boolean {
     const weight = this.#ring.weightFrom(SESSION_PARTITION_ID, record.offset);
     return weight <= this.#limits.sessionBytes && this.#lapped.isOwed(record);

@@ -134,14 +134,16 @@ export class RetainedMessages {
     }
   }
 
+  /** Whether the record holds the last value of its topic. */
+  isCurrent({ topic, partitionId, offset }: RecordView): boolean {
+    const entry = this.#entries.get(topic);
+    return entry?.partitionId === partitionId && entry.offset === offset;
+  }
+
   /** Called when a segment is let go: a value that is still the last one moves on. */
   evacuate(record: RecordView): 'carry' | 'drop' {
     const entry = this.#entries.get(record.topic);
-    const isCurrent =
-      entry !== undefined &&
-      entry.partitionId === record.partitionId &&
-      entry.offset === record.offset;
-    if (!isCurrent) return 'drop';
+    if (entry === undefined || !this.isCurrent(record)) return 'drop';
     if (record.partitionId === RETAINED_PARTITION_ID) return 'carry';
     const sequence = this.#append({
       partitionId: RETAINED_PARTITION_ID,

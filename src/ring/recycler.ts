@@ -184,7 +184,7 @@ export class Recycler {
         const records = (await reader.recordsOf(segment, detail, place)) ?? [];
         for (const record of records) {
           if (record.carried !== carried || !this.#survives(record, copies)) continue;
-          appender.carry(record, COPIED_FLAGS);
+          appender.carry(record, this.#flagsOf(record) & COPIED_FLAGS);
           committer.appended(true);
         }
         // Carried bytes wait for the device like new ones do, but must not crowd them out.
@@ -204,6 +204,12 @@ export class Recycler {
     return place.runs.some(
       (run) => isFlagged || isKept(run.partitionId, run.firstOffset + run.count - 1),
     );
+  }
+
+  #flagsOf(record: RecordView): number {
+    const { copiedFlags } = this.#options.evacuator;
+    const isStreams = record.partitionId >= FIRST_STREAM_PARTITION_ID;
+    return isStreams ? (copiedFlags?.(record) ?? record.flags) : record.flags;
   }
 
   #survives(record: RecordView, copies: CopyIndex): boolean {

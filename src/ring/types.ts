@@ -203,6 +203,8 @@ export interface Evacuator {
    * its partition.
    */
   keeps(record: RecordView): boolean;
+  /** The flags that the copy of such a record is to have; absent: its own. */
+  copiedFlags?(record: RecordView): number;
   /**
    * Called for each other record of a segment that is about to be recycled and whose CRC was good:
    * of the partitions `$…`, and of streams below the head.

@@ -24,6 +24,7 @@ export interface StreamGateOptions {
 export class StreamGate {
   readonly stream: string;
   readonly whenFull: 'reject' | 'block';
+  readonly quotaBytes: number;
   readonly #options: StreamGateOptions;
   /** Of what some reader had not passed when it was last counted, and all that came since: at most too much. */
   #weight = Infinity;
@@ -38,6 +39,7 @@ export class StreamGate {
     this.#options = options;
     this.stream = options.stream;
     this.whenFull = options.whenFull;
+    this.quotaBytes = options.quotaBytes;
     for (const id of options.partitionIds) options.cursors.watch(id, () => this.#moved());
   }
 

@@ -3,6 +3,7 @@ import type { Clock, Timer } from '../platform/clock.ts';
 import type { Logger } from '../platform/logger.ts';
 import { type EventTime, type Offset, type RecordView, type Ring } from '../ring/types.ts';
 import type { StreamCursors } from './stream-cursors.ts';
+import type { StreamGate } from './stream-gate.ts';
 import type { OpenStream, StreamTable } from './stream-table.ts';
 
 /** Why a stream let records go: more than its quota, too old, or without a quota in the way of rotation. */
@@ -41,6 +42,7 @@ export class StreamKeeper {
   #timers: Timer[] = [];
   #fruitlessLaps = 0;
   #toldScale = 1;
+  #toldFull: ReadonlySet<string> = new Set();
 
   constructor(options: StreamKeeperOptions) {
     this.#options = options;
@@ -52,7 +54,10 @@ export class StreamKeeper {
 
   /** Begins to look after quotas and ages by itself. */
   start(): void {
-    this.#every(0, LOOK_EVERY_MS, () => this.keepToQuotas());
+    this.#every(0, LOOK_EVERY_MS, () => {
+      this.keepToQuotas();
+      this.#tellOfFullStreams();
+    });
     this.#every(1, AGES_EVERY_MS, () => void this.#keepToAges());
   }
 
@@ -75,6 +80,13 @@ export class StreamKeeper {
     const slots = sizeBytes / segmentSizeBytes - retiredSlots.length - RESERVED_SEGMENTS;
     const capacity = Math.max(0, slots) * segmentSizeBytes * QUOTA_SHARE;
     return Math.min(1, capacity / sum) * SHARE_A_FRUITLESS_LAP ** this.#fruitlessLaps;
+  }
+
+  /** Streams that refuse or block, and do so now for nearly every message. */
+  fullStreams(): readonly OpenStream[] {
+    return this.#options.streams.streams.filter(
+      ({ gate }) => gate !== undefined && isNearlyFull(gate),
+    );
   }
 
   /** As the ring's evacuator: rotation is about to go through a segment. */
@@ -189,6 +201,17 @@ export class StreamKeeper {
     return this.#options.ring.partition(partitionId)?.headOffset ?? 0;
   }
 
+  #tellOfFullStreams(): void {
+    const full = new Set(this.fullStreams().map(({ config }) => config.name));
+    for (const stream of full) {
+      if (!this.#toldFull.has(stream)) this.#options.logger.warn('stream.full', { stream });
+    }
+    for (const stream of this.#toldFull) {
+      if (!full.has(stream)) this.#options.logger.info('stream.has_room', { stream });
+    }
+    this.#toldFull = full;
+  }
+
   #tellOf(scale: number): void {
     if (scale === this.#toldScale) return;
     this.#toldScale = scale;
@@ -201,4 +224,11 @@ export class StreamKeeper {
       work();
     });
   }
+}
+
+/** Less than this part of the quota is left. */
+const LITTLE_ROOM_SHARE = 1 / 64;
+
+function isNearlyFull(gate: StreamGate): boolean {
+  return !gate.admits(gate.quotaBytes * LITTLE_ROOM_SHARE);
 }

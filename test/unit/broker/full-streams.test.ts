@@ -102,6 +102,10 @@ describe('a stream that rejects', () => {
     expect(client.received.slice(heard).map(({ topic }) => topic)).toEqual(['rest/1']);
     expect(dropped(cistern)).toEqual({ rejected: 3 });
     expect(client.closed).toBe(false);
+    await cistern.settle(1_000);
+    const alarms = cistern.running?.status().alarms.filter(({ code }) => code === 'stream.full');
+    expect(alarms).toMatchObject([{ message: expect.stringContaining('The stream a is full') }]);
+    expect(cistern.logger.entries.filter(({ event }) => event === 'stream.full')).toHaveLength(1);
   });
 
   test('answers the repeat of a QoS 2 message that it took as it did before', async () => {
