@@ -5,6 +5,7 @@ import { SimClock } from '../support/sim-clock.ts';
 import { SimDisk } from '../support/sim-disk.ts';
 import { CUT_MODES } from '../support/sim-disk-image.ts';
 import { SimRandom } from '../support/sim-random.ts';
+import { Absence } from './absence.ts';
 import type { IsRepeated } from './arrivals.ts';
 import { Device } from './device.ts';
 import { Reader } from './reader.ts';
@@ -15,12 +16,16 @@ const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 const HOUR_MS = 60 * MINUTE_MS;
 const DEVICES = 24;
+/** Shorter than the wall clock jumps; all other sessions last longer than all jumps of a day together. */
+const NOMAD_EXPIRY_SECONDS = 7 * 24 * 3_600;
 /** The streams of most may lose their oldest; those of `r` and `b` refuse what they have no room for. */
 const FAMILIES = ['d', 'r', 'd', 'd', 'b', 'd', 'r', 'b'] as const;
 /** A ring of 1 MiB goes round several times a day with what they send. */
 const CONFIG = `[storage]
 size = "1MiB"
 segment = "64KiB"
+[limits]
+session_expiry_max = "3650d"
 [[stream]]
 name = "fleet"
 topics = ["d/#"]
@@ -79,6 +84,7 @@ export class Day {
   readonly #witness: Reader;
   /** Comes now and then, and finds what the ring still has. */
   readonly #nomad: Reader;
+  readonly #nomadAway = new Absence();
   readonly #due = new Map<string, number>();
   readonly #heads = new Map<string, number>();
   #clock = new SimClock();
@@ -115,7 +121,11 @@ export class Day {
     const isRepeated: IsRepeated = (device, number) =>
       byName.get(device)?.repeated.has(number) === true;
     this.#witness = new Reader('witness', isRepeated);
-    this.#nomad = new Reader('nomad', isRepeated);
+    this.#nomad = new Reader('nomad', isRepeated, {
+      expirySeconds: NOMAD_EXPIRY_SECONDS,
+      isPossible: () => this.#nomadAway.longestMs(this.#now()) >= NOMAD_EXPIRY_SECONDS * SECOND_MS,
+    });
+    this.#noteClock();
     this.#upstream = new Upstream(this.#random.fork(), {
       isRepeated,
       isTwo: (device, number) => byName.get(device)?.tried.get(number)?.qos === 2,
@@ -150,6 +160,14 @@ export class Day {
     return this.#elapsedMs + this.#clock.monotonicMs() - this.#bootedAtMs;
   }
 
+  #now(): { readonly atMs: number; readonly life: number } {
+    return { atMs: this.#nowMs(), life: this.#life };
+  }
+
+  #noteClock(): void {
+    this.#nomadAway.noteClock(this.#nowMs(), this.#clock.wallMs());
+  }
+
   /** True about once in `everyMs`. */
   #happens(everyMs: number): boolean {
     return this.#random.chance(TICK_MS / everyMs);
@@ -159,6 +177,7 @@ export class Day {
     for (const device of this.#devices) this.#actOf(device);
     this.#witness.work();
     this.#nomad.work();
+    this.#nomadAway.look(this.#now(), this.#nomad.isThere);
     if (this.#witness.isGone) this.#witness.connect(this.#cistern);
     if (this.#happens(90 * MINUTE_MS)) {
       if (this.#nomad.isGone) this.#nomad.connect(this.#cistern);
@@ -207,6 +226,7 @@ export class Day {
   #jumpWall(): void {
     const hours = this.#random.pick([-2000, -30, -1, -0.1, 0.1, 1, 30, 2000]);
     this.#clock.stepWall(hours * HOUR_MS);
+    this.#noteClock();
   }
 
   /** Whoever wants everything is there before anything is published. */
@@ -274,6 +294,7 @@ export class Day {
     const wallMs = this.#random.chance(0.4) ? 1_000 : this.#clock.wallMs();
     this.#clock = new SimClock({ startMs: 1_000, wallMs, bootId: `boot-${this.#life}` });
     this.#bootedAtMs = 1_000;
+    this.#noteClock();
     this.#disk = this.#disk.reboot({ clock: this.#clock, seed: this.#random.uint32() });
     const survivor = this.#checkpoints.crash();
     this.#checkpoints = this.#random.chance(0.1) ? new MemoryCheckpoint() : survivor;

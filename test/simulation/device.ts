@@ -1,3 +1,4 @@
+import { NEVER_EXPIRES } from '../../src/broker/session-registry.ts';
 import type { AckType, ProtocolVersion, Qos } from '../../src/codec/control-packet.ts';
 import { noProperties } from '../../src/codec/properties.ts';
 import type { SimCistern } from '../support/sim-cistern.ts';
@@ -81,7 +82,7 @@ export class Device {
         retain: false,
         properties: {},
       } as never,
-      properties: { ...noProperties(), sessionExpirySeconds: 1_000_000 },
+      properties: { ...noProperties(), sessionExpirySeconds: NEVER_EXPIRES },
     });
     this.#client = client;
     for (const [packetId, message] of this.#open) {

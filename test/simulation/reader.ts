@@ -1,3 +1,4 @@
+import { NEVER_EXPIRES } from '../../src/broker/session-registry.ts';
 import type { Qos } from '../../src/codec/control-packet.ts';
 import { noProperties } from '../../src/codec/properties.ts';
 import type { SimCistern } from '../support/sim-cistern.ts';
@@ -11,9 +12,17 @@ const PUBCOMP = 7;
 
 const FILTERS = (['d/#', 'r/#', 'b/#', 'will/#'] as const).map((filter) => [filter, 2] as const);
 
+/** A session that the broker may end, by its clock. */
+export interface Ending {
+  readonly expirySeconds: number;
+  /** Whether it may be over by now. */
+  readonly isPossible: () => boolean;
+}
+
 /**
  * A client with a lasting session and a store of its own, for all that devices publish, and their wills, at QoS 2. It keeps the
  * identifiers that are open over connections [MQTT-4.3.3]: what comes under one of those is a repeat.
+ * Its session is never to be forgotten, unless it is said when that may be.
  */
 export class Reader {
   readonly name: string;
@@ -22,13 +31,15 @@ export class Reader {
   readonly wills = new Set<string>();
   readonly violations: string[] = [];
   subscribed = false;
+  readonly #ending: Ending | undefined;
   readonly #open = new Set<number>();
   #client: SimClient | undefined;
   #seen = 0;
   #greeted = false;
 
-  constructor(name: string, isRepeated: IsRepeated) {
+  constructor(name: string, isRepeated: IsRepeated, ending?: Ending) {
     this.name = name;
+    this.#ending = ending;
     this.arrivals = new Arrivals(name, isRepeated);
   }
 
@@ -36,7 +47,13 @@ export class Reader {
     return this.#client === undefined || this.#client.closed;
   }
 
+  /** Connected, as far as it knows itself. */
+  get isThere(): boolean {
+    return !this.isGone && this.#greeted;
+  }
+
   connect(cistern: SimCistern): void {
+    const expirySeconds = this.#ending?.expirySeconds ?? NEVER_EXPIRES;
     const client = cistern.client(5);
     client.autoAck = false;
     client.onAcked = (type, packetId) => {
@@ -47,7 +64,7 @@ export class Reader {
     client.connect({
       clientId: this.name,
       cleanStart: false,
-      properties: { ...noProperties(), sessionExpirySeconds: 1_000_000, receiveMaximum: 50 },
+      properties: { ...noProperties(), sessionExpirySeconds: expirySeconds, receiveMaximum: 50 },
     });
     this.#client = client;
     this.#seen = 0;
@@ -65,11 +82,7 @@ export class Reader {
     if (client === undefined || client.closed) return;
     const connack = client.last('connack');
     if (connack?.type !== 'connack') return;
-    if (!this.#greeted && this.subscribed && !connack.sessionPresent) {
-      this.violations.push(`${this.name}: its session is forgotten`);
-    }
-    if (!this.#greeted && !this.subscribed) client.subscribe(1, ...FILTERS);
-    this.#greeted = true;
+    if (!this.#greeted) this.#greet(client, connack.sessionPresent);
     if (client.last('suback') !== undefined) this.subscribed = true;
     for (const { topic, payload, qos, packetId } of client.received.slice(this.#seen)) {
       this.#seen += 1;
@@ -79,6 +92,16 @@ export class Reader {
       if (qos === 2) this.#open.add(packetId);
       this.#take(topic, payload, qos);
     }
+  }
+
+  #greet(client: SimClient, present: boolean): void {
+    this.#greeted = true;
+    if (present && this.subscribed) return;
+    if (this.subscribed && this.#ending?.isPossible() !== true) {
+      this.violations.push(`${this.name}: its session is forgotten`);
+    }
+    this.#open.clear();
+    client.subscribe(1, ...FILTERS);
   }
 
   #take(topic: string, payload: string, qos: Qos): void {
