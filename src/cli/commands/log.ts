@@ -56,7 +56,7 @@ export const logCommand: Command = {
       case 'inspect':
         return inspect(await openRingFolder(directory), args, io);
       case 'verify':
-        return verify(await openRingFolder(directory), io);
+        return verify(await openRingFolder(directory), args, io);
       case 'dump':
         return dump(await openRingFolder(directory), directory, args, io);
       default:
@@ -107,29 +107,35 @@ function describeSegment(segment: InspectedSegment): string {
   return `${lines.join('\n')}\n`;
 }
 
-async function verify(options: InspectOptions, io: CliIo): Promise<ExitCode> {
+async function verify(options: InspectOptions, args: Arguments, io: CliIo): Promise<ExitCode> {
+  const isJson = args.has('json');
+  const say = (document: object, text: string): void =>
+    void io.stdout.write(isJson ? `${JSON.stringify(document)}\n` : `${text}\n`);
   let segments = 0;
   let records = 0;
   let findings = 0;
   let cutShort = 0;
   for await (const segment of inspectRing(options)) {
-    if (segment.state === 'live') {
+    const { slot, epoch, state } = segment;
+    if (state === 'live') {
       segments++;
       records += segment.records;
     }
     findings += segment.damage.length;
     cutShort += segment.cutShort.length;
-    for (const sentence of [...segment.damage, ...segment.cutShort]) {
-      io.stdout.write(`slot ${segment.slot}: ${sentence}\n`);
-    }
+    const sentences = [...segment.damage, ...segment.cutShort];
+    if (sentences.length === 0) continue;
+    const { damage, cutShort: cut } = segment;
+    const text = sentences.map((sentence) => `slot ${slot}: ${sentence}`).join('\n');
+    say({ slot, epoch, state, damage, cutShort: cut }, text);
   }
+  const isLost = segments === 0;
+  const lost = 'No segment is live: the ring was never finished, or has lost everything.';
+  if (isLost) findings++;
   const sum = `${plural(records, 'record')} in ${plural(segments, 'live segment')}`;
-  if (segments === 0) {
-    findings++;
-    io.stdout.write('No segment is live: the ring was never finished, or has lost everything.\n');
-  }
   const verdict = `: every ${cutShort === 0 ? '' : 'other '}checksum is right.`;
-  io.stdout.write(`${sum}${findings === 0 ? verdict : `, ${plural(findings, 'finding')}.`}\n`);
+  const end = `${sum}${findings === 0 ? verdict : `, ${plural(findings, 'finding')}.`}`;
+  say({ records, segments, findings }, isLost ? `${lost}\n${end}` : end);
   return findings === 0 ? ExitCode.ok : ExitCode.data;
 }
 

@@ -224,6 +224,11 @@ test('log looks into the ring, and verify finds a byte that is wrong', async () 
     code: 4,
     out: expect.stringMatching(/^slot 0: \d+ bytes from 4096 on are damaged\.\n/),
   });
+  const told = (await run('verify', data, '--json')).out.trimEnd().split('\n');
+  expect(told.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+    { slot: 0, damage: [expect.stringMatching(/from 4096 on are damaged/)] },
+    { findings: expect.any(Number), segments: expect.any(Number) },
+  ]);
   await rm(slot);
   const gone = await run('verify', data);
   expect(gone.code).toBe(4);
