@@ -8,6 +8,7 @@ const LONGEST_WAIT_MS = 30_000;
 
 interface Waiting {
   readonly view: PublishView;
+  readonly gate: StreamGate;
   readonly timer: Timer;
 }
 
@@ -40,15 +41,18 @@ export class BlockedPublishers {
         this.forget(connection);
         this.#onTimeout(connection, gate);
       });
-      this.#waiting.set(connection, { view: copyOf(view), timer });
+      this.#waiting.set(connection, { view: copyOf(view), gate, timer });
       connection.block();
     }
     this.#waitersOf(gate).add(connection);
   }
 
   forget(connection: Connection): void {
-    this.#waiting.get(connection)?.timer.cancel();
+    const waiting = this.#waiting.get(connection);
+    if (waiting === undefined) return;
+    waiting.timer.cancel();
     this.#waiting.delete(connection);
+    this.#gates.get(waiting.gate)?.delete(connection);
   }
 
   #waitersOf(gate: StreamGate): Set<Connection> {
@@ -56,8 +60,8 @@ export class BlockedPublishers {
     if (waiters === undefined) {
       waiters = new Set();
       this.#gates.set(gate, waiters);
+      gate.whenMoved(() => this.#moved(gate));
     }
-    if (waiters.size === 0) gate.whenMoved(() => this.#moved(gate));
     return waiters;
   }
 

@@ -513,6 +513,8 @@ export class Broker implements ConnectionHost {
       const { state, keepAliveMs, lastPacketMs } = connection;
       if (state.kind === 'connecting' && now - state.sinceMs > CONNECT_TIMEOUT_MS) {
         connection.finish();
+      } else if (connection.isHeldBack) {
+        connection.lastPacketMs = now;
       } else if (keepAliveMs > 0 && now - lastPacketMs > keepAliveMs * 1.5) {
         connection.disconnect(ReasonCode.keepAliveTimeout);
       } else if (state.kind === 'open' && state.admission.endsAtMs <= wallMs) {

@@ -369,6 +369,11 @@ export class Connection implements PacketHandler, SessionLink, DurabilityWaiter,
     this.#readOn();
   }
 
+  /** Its socket is not read, for reasons that are not its own: it cannot be heard. */
+  get isHeldBack(): boolean {
+    return this.#isHeldBy(Hold.parked | Hold.blocked);
+  }
+
   /** Handles a message that was held back, as it is handled when it comes. */
   retry(work: () => void): void {
     if (this.isOpen) this.#guarded(work);

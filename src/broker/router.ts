@@ -71,6 +71,7 @@ export class Router implements DurabilityWaiter {
    */
   route(publication: Publication, receipt?: Receipt, insists = false): RouteResult {
     const { topic, qos } = publication;
+    if (insists && !this.#mayEnter(publication)) return 'unstored';
     const matches = this.#topics.matches(topic);
     const retains = publication.retain && this.admitsRetained(publication);
     const flags =
@@ -102,6 +103,14 @@ export class Router implements DurabilityWaiter {
     if (qos < 2) this.#deliver(publication, matches);
     else this.#deliverAfterCommit(publication, matches);
     return 'stored';
+  }
+
+  /** A will cannot wait, so a stream that is full refuses it like any other message. */
+  #mayEnter({ topic, qos, payloadLength, properties }: Publication): boolean {
+    const gate = topic.streams[qos]?.gate;
+    if (gate === undefined || gate.admits(payloadLength + properties.length)) return true;
+    this.#counters.refuse(gate.stream, 'rejected');
+    return false;
   }
 
   /** Whether there is room to retain the message; counted where there is none. */

@@ -438,6 +438,8 @@ const RECORD_OVERHEAD_BYTES = 32;
 /** Derived values are in no record of their own. */
 function bytesOf(key: string, entry: Entry | undefined): number {
   if (entry === undefined || entry.offset === DERIVED) return 0;
+  // A deletion is remembered for a while and then forgotten: it must not keep anybody out.
+  if (entry.value.length === 0) return 0;
   return key.length + entry.value.length + RECORD_OVERHEAD_BYTES;
 }
 

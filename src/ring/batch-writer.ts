@@ -274,7 +274,10 @@ export class BatchWriter {
     encodeRuns(this.#variable, runs, carried, this.partitionDefinitions);
     const headerLength = BATCH_FIXED_BYTES + this.#variable.length;
 
-    const packed = options.compression?.compress(this.body, headerLength);
+    const packed =
+      this.carried.length > 0
+        ? options.compression?.compressCopies(this.body, headerLength)
+        : options.compression?.compress(this.body, headerLength);
     const isPacked = packed !== undefined;
     const stored = isPacked ? packed : this.body;
     if (isPacked) this.flags |= BATCH_COMPRESSED;

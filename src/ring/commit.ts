@@ -260,6 +260,8 @@ export class Committer {
     assert(header !== undefined, 'a batch was not sealed');
     this.#inFlight = undefined;
     this.#meter(writer.sealed.length);
+    const freshShare = writer.count === 0 ? 0 : writer.freshCount / writer.count;
+    state.counters.freshFlashBytes += writer.sealed.length * freshShare;
     state.counters.commits++;
     active.segment.addBatch(placeOf(header, batchLength(header)), header.headerCrc);
     const key = active.segment.epoch;

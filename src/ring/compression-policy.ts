@@ -69,6 +69,17 @@ export class CompressionPolicy {
     return isSmaller ? packed : undefined;
   }
 
+  /**
+   * As `compress`, whatever the time: what was compressed once must not need more room as a copy, or
+   * the ring could not turn.
+   */
+  compressCopies(body: Uint8Array, headerBytes: number): Uint8Array | undefined {
+    const pages = pagesOf(headerBytes + body.length);
+    if (pages === 1) return undefined;
+    const packed = this.#compressor.compress(body, 'quick');
+    return pagesOf(headerBytes + packed.length) < pages ? packed : undefined;
+  }
+
   #smallest(body: Uint8Array, headerBytes: number): Uint8Array {
     const quick = this.#compressor.compress(body, 'quick');
     const pages = pagesOf(headerBytes + quick.length);

@@ -50,9 +50,9 @@ export class Recycler {
   #carriedFrom: Segment | undefined;
   #retryTimer: Timer | undefined;
   #fruitlessLaps = 0;
-  /** Segments gone through since the lap began, and what had been appended by then. */
+  /** Segments gone through since the lap began, and what was fresh on flash by then. */
   #inLap = 0;
-  #payloadBefore = 0;
+  #freshBefore = 0;
   #failure: Error | undefined;
 
   constructor(options: RecyclerOptions) {
@@ -154,10 +154,10 @@ export class Recycler {
     const { segments, counters, identity } = this.#options.state;
     if (++this.#inLap < segments.length) return this.#fruitlessLaps;
     const ringBytes = identity.slotCount * identity.segmentSizeBytes;
-    const isFruitless = counters.payloadBytes - this.#payloadBefore < FRUITLESS_SHARE * ringBytes;
+    const isFruitless = counters.freshFlashBytes - this.#freshBefore < FRUITLESS_SHARE * ringBytes;
     this.#fruitlessLaps = isFruitless ? this.#fruitlessLaps + 1 : 0;
     this.#inLap = 0;
-    this.#payloadBefore = counters.payloadBytes;
+    this.#freshBefore = counters.freshFlashBytes;
     return this.#fruitlessLaps;
   }
 

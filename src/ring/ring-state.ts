@@ -29,6 +29,8 @@ export interface RingIdentity {
 export interface RingCounters {
   payloadBytes: number;
   flashBytes: number;
+  /** Of it, for what is no copy: whole pages, however little is in them. */
+  freshFlashBytes: number;
   carriedBytes: number;
   flushes: number;
   commits: number;
@@ -58,6 +60,7 @@ export class RingState {
   readonly counters: RingCounters = {
     payloadBytes: 0,
     flashBytes: 0,
+    freshFlashBytes: 0,
     carriedBytes: 0,
     flushes: 0,
     commits: 0,

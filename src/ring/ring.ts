@@ -73,6 +73,7 @@ class OpenRing implements Ring {
   #recycler: Recycler | undefined;
   #shrinker: Shrinker | undefined;
   #onAccepting: (() => void)[] = [];
+  #isClosing = false;
   #isClosed = false;
 
   constructor(options: RingOptions, parts: OpenedRing, governor: CommitGovernor) {
@@ -316,10 +317,12 @@ class OpenRing implements Ring {
   }
 
   async close(): Promise<void> {
-    if (this.#isClosed) return;
-    this.#isClosed = true;
+    if (this.#isClosing) return;
+    this.#isClosing = true;
     await this.#shrinker?.stop();
+    // What it is about to let go may still be appended elsewhere by the owner.
     await this.#recycler?.stop();
+    this.#isClosed = true;
     await this.#committer.flushOrGiveUp();
     // The next start then knows that nothing is missing behind the last record.
     if (this.#committer.failure === undefined) await this.#committer.commitClosed();
