@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { noProperties } from '../../../src/codec/properties.ts';
 import { MemoryCheckpoint } from '../../../src/metadata/memory-checkpoint.ts';
 import { SimCistern } from '../../support/sim-cistern.ts';
 import type { SimClient } from '../../support/sim-client.ts';
@@ -106,6 +107,23 @@ describe('a stream that rejects', () => {
     const alarms = cistern.running?.status().alarms.filter(({ code }) => code === 'stream.full');
     expect(alarms).toMatchObject([{ message: expect.stringContaining('The stream a is full') }]);
     expect(cistern.logger.entries.filter(({ event }) => event === 'stream.full')).toHaveLength(1);
+  });
+
+  test('refuses a will, too, which nobody then gets', async () => {
+    const cistern = await withStream(REJECT);
+    const watcher = await cistern.connected({ clientId: 'watcher' });
+    watcher.subscribe(1, ['#', 0]);
+    await fill(cistern, await cistern.connected({ clientId: 'c' }));
+    const heard = watcher.received.length;
+    const will = { topic: 'a/will', payload: Buffer.from(KIB), qos: 1, retain: false } as const;
+    const mortal = await cistern.connected({
+      clientId: 'mortal',
+      will: { ...will, properties: noProperties() },
+    });
+    mortal.drop();
+    await cistern.settle(2_000);
+    expect(watcher.received).toHaveLength(heard);
+    expect(dropped(cistern)).toEqual({ rejected: 1 });
   });
 
   test('answers the repeat of a QoS 2 message that it took as it did before', async () => {

@@ -96,3 +96,16 @@ describe('a thorough try is made only where it may save a page', () => {
     expect(thorough).toBeLessThan(1000);
   });
 });
+
+describe('copies', () => {
+  test('are compressed whatever it costs: they must not need more room than before', () => {
+    const clock = new BusyClock();
+    const { policy } = policyWith(PAGE - HEADER, PAGE - HEADER, clock);
+    const body = new Uint8Array(20_000);
+    while (policy.compress(body, HEADER) !== undefined) clock.nowMs += 0.01;
+    for (let batch = 0; batch < 100; batch++) {
+      expect(policy.compressCopies(body, HEADER)).toBeDefined();
+    }
+    expect(policy.compressCopies(new Uint8Array(PAGE - HEADER), HEADER)).toBeUndefined();
+  });
+});

@@ -76,8 +76,8 @@ export class StreamBench {
     return this;
   }
 
-  /** Appends records of `bytes` random ones each, as fast as the ring takes them. */
-  async publish(name: string, count: number, bytes = 1_000): Promise<void> {
+  /** Appends records of `bytes` random ones each, so many a commit, as fast as the ring takes them. */
+  async publish(name: string, count: number, bytes = 1_000, perCommit = 20): Promise<void> {
     for (let n = 0; n < count; n += 1) {
       while (!this.ring.accepting) {
         await this.bench.clock.runUntil(
@@ -90,7 +90,7 @@ export class StreamBench {
       const request = { partitionId, source: source(`${name}/${n % 7}`), flags: 0 };
       this.ring.append({ ...request, attributes: NONE, payload, rides: false });
       stream.gate?.took(partitionId, bytes);
-      if (n % 20 === 19) await this.bench.flush();
+      if (n % perCommit === perCommit - 1) await this.bench.flush();
     }
     await this.bench.flush();
   }

@@ -120,6 +120,15 @@ describe('ages', () => {
 });
 
 describe('a ring that carries and wins nothing', () => {
+  test('is not one that takes small messages, each a commit of its own', async () => {
+    const bench = await new StreamBench({ quiet: { quotaBytes: 2 * MIB }, slow: {} }).start();
+    await bench.publish('quiet', 1_500);
+    await bench.publish('slow', 3_000, 20, 1);
+    expect(bench.ring.statistics().epoch).toBeGreaterThan(40);
+    expect(bench.keeper.quotaScale).toBe(1);
+    expect(await bench.kept('quiet')).toMatchObject({ records: 1_500, damaged: 0 });
+  });
+
   test('keeps less of each quota rather than turn for ever, and says so', async () => {
     const bench = await new StreamBench({ a: { quotaBytes: 3.6 * MIB }, b: {} }).start();
     await bench.publish('a', 4_000, 900);
