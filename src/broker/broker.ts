@@ -207,8 +207,8 @@ export class Broker implements ConnectionHost {
   }
 
   #isKeptForSessions(record: RecordView): boolean {
-    const weight = this.#ring.weightFrom(SESSION_PARTITION_ID, record.offset);
-    return weight <= this.#limits.sessionBytes && this.#lapped.isOwed(record);
+    if (!this.#lapped.isOwed(record)) return false;
+    return this.#ring.weightFrom(SESSION_PARTITION_ID, record.offset) <= this.#limits.sessionBytes;
   }
 
   // While it runs.

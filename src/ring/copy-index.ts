@@ -1,9 +1,5 @@
 import type { Segment } from './segment.ts';
-
-interface Span {
-  readonly first: number;
-  last: number;
-}
+import { apart, type Bounds } from './spans.ts';
 
 /**
  * Which records of a segment have a copy in a newer one: a start finds such where a cut came between
@@ -11,7 +7,7 @@ interface Span {
  */
 export class CopyIndex {
   /** By partition: where newer segments hold each offset, in order and without overlap. */
-  readonly #spans = new Map<number, Span[]>();
+  readonly #spans = new Map<number, readonly Bounds[]>();
 
   constructor(segments: readonly Segment[], { epoch, extents }: Segment) {
     const newer = segments.filter((segment) => segment.epoch > epoch);
@@ -21,7 +17,7 @@ export class CopyIndex {
         .filter(({ isWhole }) => isWhole)
         .map(({ firstOffset, lastOffset }) => ({ first: firstOffset, last: lastOffset }))
         .filter(({ first, last }) => first <= highest && last >= lowest);
-      if (spans.length > 0) this.#spans.set(partitionId, joined(spans));
+      if (spans.length > 0) this.#spans.set(partitionId, apart(spans));
     }
   }
 
@@ -37,15 +33,4 @@ export class CopyIndex {
     }
     return (spans[low]?.first ?? Infinity) <= offset;
   }
-}
-
-function joined(spans: Span[]): Span[] {
-  spans.sort((a, b) => a.first - b.first);
-  const apart: Span[] = [];
-  for (const span of spans) {
-    const before = apart.at(-1);
-    if (before === undefined || before.last < span.first) apart.push(span);
-    else before.last = Math.max(before.last, span.last);
-  }
-  return apart;
 }

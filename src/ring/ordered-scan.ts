@@ -1,5 +1,6 @@
 import type { RingState } from './ring-state.ts';
 import type { BatchPlace, Segment, SegmentDetail } from './segment.ts';
+import { apart, type Bounds } from './spans.ts';
 import type { RecordView, ScanOptions } from './types.ts';
 
 /** What a scan needs of the reader. */
@@ -15,9 +16,7 @@ export interface BatchSource {
 }
 
 /** Records that may lie between two sequences: a segment's, or those of one batch. */
-interface Span {
-  readonly first: number;
-  readonly last: number;
+interface Span extends Bounds {
   readonly segment: Segment;
 }
 
@@ -161,22 +160,15 @@ function isFlagged(flags: number, anyFlag: number | undefined): boolean {
 
 /** Of which none overlaps another, so that each batch of the segment is found once. */
 function spansOf(segment: Segment): Span[] {
-  const spans: Span[] = [];
+  const bounds: Bounds[] = [];
   const { firstSequence: first, lastSequence: last } = segment;
-  if (first > 0) spans.push({ first, last, segment });
+  if (first > 0) bounds.push({ first, last });
   for (const { carried } of segment.extents.values()) {
     for (const { firstSequence, lastSequence } of carried) {
-      spans.push({ first: firstSequence, last: lastSequence, segment });
+      bounds.push({ first: firstSequence, last: lastSequence });
     }
   }
-  spans.sort((a, b) => a.first - b.first);
-  const apart: Span[] = [];
-  for (const span of spans) {
-    const before = apart.at(-1);
-    if (before === undefined || before.last < span.first) apart.push(span);
-    else apart.splice(-1, 1, { ...before, last: Math.max(before.last, span.last) });
-  }
-  return apart;
+  return apart(bounds).map((each) => ({ ...each, segment }));
 }
 
 /** One for what is fresh in a batch, and one for each of its runs of copies. */

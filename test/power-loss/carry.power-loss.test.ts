@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { SimRandom } from '../support/sim-random.ts';
 import { oneMode, sample } from './sampling.ts';
-import { checkCut, checkGoesOn, freshLife, naming, recover } from './scenario.ts';
+import { checkCut, checkGoesOn, checkSecondCuts, freshLife, naming, recover } from './scenario.ts';
 import { verifySame } from './verify.ts';
 import { appendWorkload } from './workload.ts';
 import { type Moment, type World, worldAfterCut, worldAfterKill } from './world.ts';
@@ -32,18 +32,7 @@ describe('a power cut while streams with quotas are carried', { timeout: 90_000 
   test('a second time, at every operation of the recovery and of what follows it', async () => {
     const life = await severalLaps(141);
     for (const [index, moment] of sample(life.moments, 6, 142).entries()) {
-      const mode = oneMode(index);
-      const seed = 15_000 + index;
-      await naming(`first cut at ${moment.what}, mode ${mode}, seed ${seed}`, async () => {
-        const world = worldAfterCut(moment, mode, seed);
-        world.keepMoments();
-        const found = await recover(world, moment);
-        world.start(found);
-        await world.run(appendWorkload(world, { seed, groups: 4 }));
-        for (const [step, second] of world.moments.entries()) {
-          await checkCut(second, oneMode(index + step), seed + 100 * step);
-        }
-      });
+      await checkSecondCuts(moment, index, 15_000 + index);
     }
   });
 

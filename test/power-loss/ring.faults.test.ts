@@ -1,10 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { CisternError } from '../../src/base/errors.ts';
 import type { Fault } from '../support/sim-disk.ts';
 import { checkCut, freshLife, naming, recover } from './scenario.ts';
 import { verifySame } from './verify.ts';
 import { appendWorkload } from './workload.ts';
 import { World, worldAfterCut, worldAfterKill } from './world.ts';
+import { collectUnhandled } from '../support/unhandled.ts';
 
 const FAULTS: readonly Fault[] = ['EIO', 'ENOSPC', 'EROFS', 'SHORT'];
 const GROUPS = 12;
@@ -12,16 +13,7 @@ const GROUPS = 12;
 /** Virtual; a ring that can go on has done so long before. */
 const PATIENCE_MS = 120_000;
 
-const unhandled: unknown[] = [];
-const keep = (reason: unknown): void => {
-  unhandled.push(reason);
-};
-beforeAll(() => {
-  process.on('unhandledRejection', keep);
-});
-afterAll(() => {
-  process.off('unhandledRejection', keep);
-});
+const unhandled = collectUnhandled();
 
 describe('a fault at the N-th call', { timeout: 60_000 }, () => {
   for (const fault of FAULTS) {

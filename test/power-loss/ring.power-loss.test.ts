@@ -1,10 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { CUT_MODES, type CutMode } from '../support/sim-disk-image.ts';
 import { oneMode, sample } from './sampling.ts';
-import { checkCut, checkGoesOn, freshLife, naming, nextLife, recover } from './scenario.ts';
+import {
+  checkCut,
+  checkGoesOn,
+  checkSecondCuts,
+  freshLife,
+  naming,
+  nextLife,
+  recover,
+} from './scenario.ts';
 import { recoverOwner } from './owner.ts';
 import { verifyRecords, verifySame, verifyState } from './verify.ts';
-import { appendWorkload } from './workload.ts';
 import {
   type Moment,
   SEGMENT_BYTES,
@@ -52,18 +59,7 @@ describe('a power cut', { timeout: 60_000 }, () => {
   test('a second time, at every operation of the recovery and of what follows it', async () => {
     const life = await severalLaps(41);
     for (const [index, moment] of sample(life.moments, 8, 42).entries()) {
-      const mode = oneMode(index);
-      const seed = 5000 + index;
-      await naming(`first cut at ${moment.what}, mode ${mode}, seed ${seed}`, async () => {
-        const world = worldAfterCut(moment, mode, seed);
-        world.keepMoments();
-        const found = await recover(world, moment);
-        world.start(found);
-        await world.run(appendWorkload(world, { seed, groups: 4 }));
-        for (const [step, second] of world.moments.entries()) {
-          await checkCut(second, oneMode(index + step), seed + 100 * step);
-        }
-      });
+      await checkSecondCuts(moment, index, 5000 + index);
     }
   });
 });

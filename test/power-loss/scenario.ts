@@ -1,5 +1,6 @@
 import type { CutMode } from '../support/sim-disk-image.ts';
 import type { Observation } from './observe.ts';
+import { oneMode } from './sampling.ts';
 import { verifyFresh, verifyRecords, verifySame, verifyState } from './verify.ts';
 import { appendToEach, appendWorkload, type WorkloadPlan } from './workload.ts';
 import { type Moment, World, type WorldOptions, worldAfterCut } from './world.ts';
@@ -56,6 +57,21 @@ export async function checkCut(moment: Moment, mode: CutMode, seed: number): Pro
     const state = world.start(found);
     verifyState(state, moment.ledger, { withCheckpoint: true });
     await checkGoesOn(world, moment, found);
+  });
+}
+
+/** Cuts the power at the moment, and then again at every operation of the recovery and of what follows. */
+export async function checkSecondCuts(moment: Moment, index: number, seed: number): Promise<void> {
+  const mode = oneMode(index);
+  await naming(`first cut at ${moment.what}, mode ${mode}, seed ${seed}`, async () => {
+    const world = worldAfterCut(moment, mode, seed);
+    world.keepMoments();
+    const found = await recover(world, moment);
+    world.start(found);
+    await world.run(appendWorkload(world, { seed, groups: 4 }));
+    for (const [step, second] of world.moments.entries()) {
+      await checkCut(second, oneMode(index + step), seed + 100 * step);
+    }
   });
 }
 

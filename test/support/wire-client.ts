@@ -48,6 +48,12 @@ export class WireClient {
     });
   }
 
+  /** Publishes at QoS 1 and waits for the ack. */
+  async publish(topic: string, payload: string, messageId: number, retain: boolean): Promise<void> {
+    this.send({ cmd: 'publish', topic, payload, qos: 1, retain, dup: false, messageId });
+    await this.next('puback', (ack) => ack.messageId === messageId);
+  }
+
   /** A TCP connection, before any CONNECT. Rejects where nobody listens. */
   static async open(port: number, version: 3 | 4 | 5 = 4): Promise<WireClient> {
     const socket = connectSocket(port, '127.0.0.1');

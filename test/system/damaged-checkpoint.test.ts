@@ -71,23 +71,12 @@ async function check(broker: Cistern): Promise<void> {
     found.add(`${topic} ${payload.toString()}`);
   }
   expect(found.size).toBe(RETAINED);
-  await publish(reader, 'commands/go', 'now', 1, false);
+  await reader.publish('commands/go', 'now', 1, false);
   const { payload, messageId } = await device.next('publish');
   expect(payload.toString()).toBe('now');
   device.send({ cmd: 'puback', messageId: messageId ?? 0 });
   device.destroy();
   reader.destroy();
-}
-
-async function publish(
-  client: WireClient,
-  topic: string,
-  payload: string,
-  messageId: number,
-  retain: boolean,
-): Promise<void> {
-  client.send({ cmd: 'publish', topic, payload, qos: 1, retain, dup: false, messageId });
-  await client.next('puback', (ack) => ack.messageId === messageId);
 }
 
 test(`whatever has happened to the checkpoint, the first start has all that the ring has (seed ${seed})`, async () => {
@@ -103,7 +92,7 @@ test(`whatever has happened to the checkpoint, the first start has all that the 
   device.destroy();
   const { client: publisher } = await connect(broker, 'publisher', true);
   for (let n = 1; n <= RETAINED; n += 1) {
-    await publish(publisher, `state/${n}`.padEnd(n % 60, '-'), `${n}`, n, true);
+    await publisher.publish(`state/${n}`.padEnd(n % 60, '-'), `${n}`, n, true);
   }
   publisher.destroy();
   expect(await broker.shutDown()).toBe(0);

@@ -206,10 +206,10 @@ test.each(CHECKPOINT_DAMAGE)(
     device.destroy();
     const publisher = await connect(before, 'publisher');
     for (let index = 1; index <= RETAINED; index += 1) {
-      await publishOne(publisher, `state/${index}`, `value ${index}`, index, true);
+      await publisher.publish(`state/${index}`, `value ${index}`, index, true);
     }
     for (let index = 1; index <= 5; index += 1) {
-      await publishOne(publisher, `commands/${index}`, `do ${index}`, index, false);
+      await publisher.publish(`commands/${index}`, `do ${index}`, index, false);
     }
     expect(await before.shutDown()).toBe(0);
     damage(join(dataDir, 'state', 'checkpoint.mdb'));
@@ -232,13 +232,13 @@ test('the checkpoint deleted after the ring went round: what is carried forward 
   device.destroy();
   const publisher = await connect(before, 'publisher');
   for (let index = 1; index <= RETAINED; index += 1) {
-    await publishOne(publisher, `state/${index}`, `value ${index}`, index, true);
+    await publisher.publish(`state/${index}`, `value ${index}`, index, true);
   }
   // 64 MiB hold about 32,000 of these: by the end the segments of the beginning are rewritten.
   await publishNumbered(publisher, 0, 60_000);
   expect((await before.status<Status>()).ring.epoch).toBeGreaterThan(20);
   for (let index = 1; index <= 5; index += 1) {
-    await publishOne(publisher, `commands/${index}`, `do ${index}`, index, false);
+    await publisher.publish(`commands/${index}`, `do ${index}`, index, false);
   }
   await before.kill9();
   rmSync(join(dataDir, 'state'), { recursive: true });
@@ -246,17 +246,6 @@ test('the checkpoint deleted after the ring went round: what is carried forward 
   const after = await start();
   await checkState(after);
 }, 120_000);
-
-async function publishOne(
-  client: WireClient,
-  topic: string,
-  payload: string,
-  messageId: number,
-  retain: boolean,
-): Promise<void> {
-  client.send({ cmd: 'publish', topic, payload, qos: 1, retain, dup: false, messageId });
-  await client.next('puback', (ack) => ack.messageId === messageId);
-}
 
 async function checkState(broker: Cistern): Promise<void> {
   await checkRetained(broker);
@@ -272,7 +261,7 @@ async function checkState(broker: Cistern): Promise<void> {
     client.send({ cmd: 'puback', messageId: messageId ?? 0 });
   }
   const publisher = await connect(broker, 'publisher');
-  await publishOne(publisher, 'commands/new', 'now', 1, false);
+  await publisher.publish('commands/new', 'now', 1, false);
   expect((await client.next('publish')).payload.toString()).toBe('now');
 }
 

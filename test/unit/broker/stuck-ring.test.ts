@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { CisternError } from '../../../src/base/errors.ts';
 import { MemoryCheckpoint } from '../../../src/metadata/memory-checkpoint.ts';
 import { SimCistern } from '../../support/sim-cistern.ts';
@@ -6,19 +6,11 @@ import type { SimClient } from '../../support/sim-client.ts';
 import { SimClock } from '../../support/sim-clock.ts';
 import { SimDisk } from '../../support/sim-disk.ts';
 import { payloads, properties } from './sim-broker.ts';
+import { collectUnhandled } from '../../support/unhandled.ts';
 
 const FILLER_BYTES = 7_000;
 
-const unhandled: unknown[] = [];
-const keep = (reason: unknown): void => {
-  unhandled.push(reason);
-};
-beforeAll(() => {
-  process.on('unhandledRejection', keep);
-});
-afterAll(() => {
-  process.off('unhandledRejection', keep);
-});
+const unhandled = collectUnhandled();
 
 /** A ring that can be filled to its last page: its checkpoint fails while the disk around it is full. */
 class StuckWorld {
