@@ -277,6 +277,7 @@ export class Broker implements ConnectionHost {
     this.#stopping = true;
     for (const timer of this.#timers) timer.cancel();
     for (const connection of this.#connections) connection.socket.pause();
+    await this.#ring.stopRecycling();
     await this.#ring.flushOrGiveUp();
     for (const connection of [...this.#connections]) {
       connection.disconnect(ReasonCode.serverShuttingDown);

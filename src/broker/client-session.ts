@@ -217,7 +217,7 @@ export class ClientSession implements CursorOwner {
   }
 
   #mayBeLost(sequence: number): number {
-    this.#atRisk ??= new AtRisk((owed) => !this.delivery.isKnown(owed));
+    this.#atRisk ??= new AtRisk(() => true);
     return this.#atRisk.add(sequence);
   }
 
@@ -318,6 +318,7 @@ export class ClientSession implements CursorOwner {
     const sequence = this.durable && claim === undefined ? publication.sequence : 0;
     // A QoS 2 message is routed after its commit; the ring may have been read past it meanwhile.
     if (sequence > 0 && this.delivery.isKnown(sequence)) return;
+    this.#atRisk?.had(sequence);
     if (this.#journal.isExpired(publication)) {
       this.#expired(sequence, claim);
       return;

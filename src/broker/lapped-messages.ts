@@ -155,6 +155,11 @@ export class AtRisk {
     return this.#sequences.size <= MAX_AT_RISK ? 0 : this.settle(Infinity);
   }
 
+  /** It is being delivered after all. */
+  had(sequence: number): void {
+    this.#sequences.delete(sequence);
+  }
+
   /** Of those below `end`, which will not come any more: how many are owed. */
   settle(end: number): number {
     let lost = 0;

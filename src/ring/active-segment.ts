@@ -32,8 +32,10 @@ export interface ActiveSegment {
   readonly carriedSources: Map<string, number>;
   /** How many partitions the header and the batches of this period name. */
   definedPartitions: number;
-  /** Free slots besides this one when it was opened, as its header tells the next start. */
+  /** Free slots besides this one, as its header and what was added since tell the next start. */
   slotsInHand: number;
+  /** True while nothing but copies is in it, and no batch of it has let a segment go. */
+  isProvisional: boolean;
   /** True after a failed write: nothing more goes to its slot, not even a summary. */
   abandoned: boolean;
 }

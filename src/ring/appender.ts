@@ -3,10 +3,18 @@ import { CisternError } from '../base/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import { CompressionPolicy } from './compression-policy.ts';
 import type { ActiveSegment, PendingBatch, SealedSegment } from './active-segment.ts';
+import { BATCH_FIXED_BYTES } from './batch-header.ts';
 import { type DecodedRecord, decodeRecords } from './batch-reader.ts';
 import { BatchWriter } from './batch-writer.ts';
-import { BATCH_CLOSED, PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
+import {
+  BATCH_CLOSED,
+  BATCH_PROVISIONAL,
+  PAGE_BYTES,
+  RECORD_FLAGS_MASK,
+  toPages,
+} from './format.ts';
 import type { Partition } from './partitions.ts';
+import { MAX_RECORD_PREFIX_BYTES } from './record-format.ts';
 import type { RingState } from './ring-state.ts';
 import type { Segment } from './segment.ts';
 import type { PreviousEnd } from './segment-header.ts';
@@ -18,7 +26,12 @@ import {
   SLOTS_TO_OPEN,
 } from './segment-opener.ts';
 import { carriedNumber, countSource, numberOf, type TopicAndOrigin } from './topic-numbers.ts';
-import type { AppendRequest, EventTime, RecordView } from './types.ts';
+import {
+  type AppendRequest,
+  type EventTime,
+  FIRST_STREAM_PARTITION_ID,
+  type RecordView,
+} from './types.ts';
 
 /** Definitions are repeated this often, so that damage takes few names; more often where segments are small. */
 const DEFINITION_PERIOD_BYTES = 256 * 1024;
@@ -34,6 +47,9 @@ const PENDING_RECORD_BYTES = 64;
  * segment is written, and well-compressed ones would add up to hundreds of MiB.
  */
 const MAX_SOURCES_A_SEGMENT = 32_768;
+
+/** At most what a partition and its head take in a batch's header, and a partition's number and index. */
+const MAX_HEAD_BYTES = 32;
 
 /** Where a batch begins that takes up what another one held. */
 interface BatchStart {
@@ -133,6 +149,7 @@ export class Appender {
     const end = request.payloadEnd ?? payload.length;
     const state = this.#state;
     const partition = state.partitions.need(request.partitionId);
+    if (this.takesCopiesOnly) throw ringFull();
     const byteCount = attributes.length + end - start;
     const minSlots = insists ? SLOTS_FOR_START : SLOTS_TO_OPEN;
     const writer = this.#roomFor(source, byteCount, minSlots);
@@ -199,6 +216,48 @@ export class Appender {
     return active !== undefined && active.slotsInHand < SLOTS_FOR_START;
   }
 
+  /**
+   * True in a segment that was opened in the last slot, until another has been let go. It must stay
+   * provisional till then: a start after a cut passes it over, and so has a slot.
+   */
+  get takesCopiesOnly(): boolean {
+    return this.#active?.slotsInHand === 0;
+  }
+
+  /**
+   * Queues the batch by which a start knows that `segment` has been let go, where it would find too few
+   * slots without it. There is always room for the first of them.
+   */
+  noteLetGo({ epoch, extents }: Segment): void {
+    const active = this.#active;
+    if (active === undefined || active.slotsInHand >= SLOTS_FOR_START) return;
+    this.close();
+    const { partitions, lastSequence } = this.#state;
+    const heads = [...extents.keys()]
+      .filter((id) => id >= FIRST_STREAM_PARTITION_ID)
+      .map((id) => ({ partitionId: id, headOffset: partitions.need(id).headOffset }));
+    const writer = this.#openIn(active, PAGE_BYTES, lastSequence + 1, undefined, 0);
+    if (writer === undefined) return;
+    if (!writer.fits(MAX_HEAD_BYTES * (heads.length + 1), 0)) {
+      this.#open = undefined;
+      this.recycle(writer);
+      return;
+    }
+    writer.letsGo = { epoch, heads };
+    active.slotsInHand++;
+    this.close();
+  }
+
+  /** At most what a batch takes that lets a segment go: heads, and what no header names yet. */
+  #letGoBytes({ partitionCount }: ActiveSegment): number {
+    const { all } = this.#state.partitions;
+    const unnamed = all
+      .slice(partitionCount)
+      .map(({ stream }) => MAX_HEAD_BYTES + 3 * stream.length);
+    const fixed = BATCH_FIXED_BYTES + MAX_RECORD_PREFIX_BYTES + MAX_HEAD_BYTES * (all.length + 1);
+    return toPages(unnamed.reduce((sum, bytes) => sum + bytes, fixed));
+  }
+
   /** So many more are free in the header of the active segment than were in hand when it was opened. */
   countFreeSlots(count: number): void {
     this.#current().slotsInHand += count;
@@ -242,6 +301,8 @@ export class Appender {
       ? this.#opener.encodeHeader(active, writer)
       : undefined;
     active.headerPending = false;
+    if (writer.freshCount > 0 || writer.letsGo !== undefined) active.isProvisional = false;
+    if (active.isProvisional) writer.mark(BATCH_PROVISIONAL);
     writer.seal({
       crc32: this.#state.crc32,
       seed: active.seed,
@@ -387,10 +448,11 @@ export class Appender {
     need: number,
     firstSequence: number,
     clock: EventTime | undefined,
+    reserve = this.#reserveOf(active),
   ): BatchWriter | undefined {
     const isCrowded = active.detail.sources.length >= MAX_SOURCES_A_SEGMENT;
     if (isCrowded && this.#state.slots.inHand >= SLOTS_TO_OPEN) return undefined;
-    const end = this.#state.identity.segmentSizeBytes - this.#summaryReserve(active);
+    const end = this.#state.identity.segmentSizeBytes - reserve;
     const left = Math.floor((end - active.position) / PAGE_BYTES) * PAGE_BYTES;
     if (left < PAGE_BYTES) return undefined;
     const wanted = Math.max(this.#maxBatchBytes, Math.ceil(need / PAGE_BYTES) * PAGE_BYTES);
@@ -432,7 +494,9 @@ export class Appender {
     active.definedPartitions = this.#state.partitions.all.length;
   }
 
-  #summaryReserve(active: ActiveSegment): number {
+  /** For the summary; in the last slot, where each page counts, only for what lets a segment go. */
+  #reserveOf(active: ActiveSegment): number {
+    if (this.takesCopiesOnly) return this.#letGoBytes(active);
     const wanted = Math.ceil((active.summaryBytes + 128) / PAGE_BYTES) * PAGE_BYTES;
     return Math.min(wanted, this.#state.identity.segmentSizeBytes / 8);
   }

@@ -1,9 +1,15 @@
-import type { Candidate, Found } from './recovery-evidence.ts';
+import { BATCH_PROVISIONAL } from './format.ts';
+import { type Candidate, type Found, liveTable } from './recovery-evidence.ts';
 
 /** The segment that a start goes on from. */
 export interface Base extends Found {
-  /** Slots of the newer segments that were passed over, newest first. */
+  /**
+   * Slots of all newer segments, newest first: those that were passed over, and those that nothing led
+   * to. What they name may have been written, so none of them is to vanish while another slot is free.
+   */
   readonly passedOver: readonly number[];
+  /** True where something behind the copies cannot be read that may have been fresh. */
+  readonly isSuspect: boolean;
 }
 
 /** What the search may do with the slots. */
@@ -29,21 +35,25 @@ export async function findBase(
   access: SlotAccess,
 ): Promise<Base | undefined> {
   let base = await newestSound(candidates, access);
-  const passedOver: number[] = [];
   const written = new Set<number>();
+  let isSuspect = false;
   // A kill leaves what was being written in the page cache alone. All that this start takes as given
   // must outlast a cut in it: the newest segment, whose word the next start needs, and each source.
   if (base !== undefined) await access.sync(base.candidate.slot);
-  while (base !== undefined && holdsCopiesAlone(base)) {
+  while (base !== undefined && isProvisional(base)) {
     written.add(base.candidate.slot);
     written.add(base.candidate.header?.nextSlot ?? -1);
     const source = await sourceOf(base, candidates, access);
-    if (source === undefined || !isUntouched(source.candidate, candidates, written)) break;
+    if (source === undefined) break;
+    if (!(await isUntouched(source.candidate, candidates, written, access))) break;
     if (!(await access.sync(source.candidate.slot))) break;
-    passedOver.push(base.candidate.slot);
+    isSuspect ||= base.walk.torn.some(({ header }) => header === undefined);
     base = source;
   }
-  return base === undefined ? undefined : { ...base, passedOver };
+  if (base === undefined) return undefined;
+  const { slot: baseSlot, epoch: baseEpoch } = base.candidate;
+  const newer = candidates.filter(({ slot, epoch }) => epoch > baseEpoch && slot !== baseSlot);
+  return { ...base, passedOver: [...new Set(newer.map(({ slot }) => slot))], isSuspect };
 }
 
 // A header is written together with its first batch, so a cut between the two leaves a segment that
@@ -61,18 +71,11 @@ async function newestSound(
   return fallback;
 }
 
-/**
- * True where nothing fresh was ever written to the segment, as far as can be seen. One without its
- * header was being written when the power went, and so has no second batch. Where none was named as
- * the next slot, the next segment may have been written anywhere.
- */
-function holdsCopiesAlone({ candidate, walk }: Found): boolean {
-  const { batches, damaged, torn } = walk;
-  if (damaged.length > 0 || torn.some(({ header }) => header === undefined)) return false;
-  if (batches.some(({ header }) => header.freshCount > 0)) return false;
-  const { header } = candidate;
-  if (header === undefined) return batches.length === 1 && batches[0]?.sound === true;
-  return header.nextSlot < header.slotCount;
+/** True where nothing would be lost without this segment, as its batches say of themselves. */
+function isProvisional({ candidate, walk }: Found): boolean {
+  const sound = walk.batches.filter((batch) => batch.sound);
+  if (candidate.header === undefined || sound.length === 0) return false;
+  return sound.every(({ header }) => (header.flags & BATCH_PROVISIONAL) !== 0);
 }
 
 /** The segment that `copy` was opened behind, if it is whole up to the batch that `copy` goes on from. */
@@ -81,15 +84,13 @@ async function sourceOf(
   candidates: readonly Candidate[],
   access: SlotAccess,
 ): Promise<Found | undefined> {
-  const first = copy.walk.batches[0]?.header;
-  const { epoch, header } = copy.candidate;
+  const previous = copy.candidate.header?.previous;
   for (const candidate of candidates) {
-    if (candidate.epoch >= epoch) continue;
-    if (header !== undefined && candidate.epoch !== header.previous.epoch) continue;
+    if (candidate.epoch !== previous?.epoch) continue;
     const found = await access.walk(candidate);
     const { batches, damaged } = found.walk;
     const isSource = batches.some(
-      (batch) => batch.sound && batch.header.headerCrc === first?.previousCrc,
+      (batch) => batch.sound && batch.header.headerCrc === previous.lastCrc,
     );
     if (isSource) return damaged.length === 0 ? found : undefined;
   }
@@ -97,18 +98,20 @@ async function sourceOf(
 }
 
 /** True where all that `base` calls live is in its slot still, none of which is among `written`. */
-function isUntouched(
+async function isUntouched(
   base: Candidate,
   candidates: readonly Candidate[],
   written: ReadonlySet<number>,
-): boolean {
+  access: SlotAccess,
+): Promise<boolean> {
   // A segment that lost its header is described by the newest header before it.
   const described = candidates.find(
     ({ epoch, header }) => epoch <= base.epoch && header !== undefined,
   );
   if (described?.header === undefined || written.has(base.slot)) return false;
+  const { walk } = await access.walk(described);
   const there = new Map(candidates.map(({ slot, epoch }) => [slot, epoch]));
-  return described.header.live.every(
+  return liveTable(described.header, walk).every(
     ({ slot, epoch }) => there.get(slot) === epoch && !written.has(slot),
   );
 }

@@ -1,6 +1,6 @@
 import type { Crc32 } from '../platform/compression.ts';
 import { ByteReader, type ByteWriter, readU64, viewOf, writeU64 } from './bytes.ts';
-import { BATCH_CLOCK_TRUSTED, BATCH_MAGIC, PAGE_BYTES, toPages } from './format.ts';
+import { BATCH_CLOCK_TRUSTED, BATCH_LETS_GO, BATCH_MAGIC, PAGE_BYTES, toPages } from './format.ts';
 import type { EventTime } from './types.ts';
 
 /** Fresh records of one partition: in one batch their offsets have no gap. */
@@ -31,6 +31,14 @@ export interface PartitionDefinition {
   readonly index: number;
 }
 
+/** What a batch with BATCH_LETS_GO says. */
+export interface LetGo {
+  /** Of the segment that is not live any more. */
+  readonly epoch: number;
+  /** The heads of the streams' partitions that it held records of. */
+  readonly heads: readonly { readonly partitionId: number; readonly headOffset: number }[];
+}
+
 export interface BatchHeader {
   /** In bytes from the start of the slot. */
   readonly position: number;
@@ -54,6 +62,7 @@ export interface BatchHeader {
   readonly runs: readonly FreshRun[];
   readonly carried: readonly CarriedRun[];
   readonly partitions: readonly PartitionDefinition[];
+  readonly letsGo?: LetGo | undefined;
 }
 
 export const BATCH_FIXED_BYTES = 84;
@@ -64,12 +73,13 @@ export function batchLength(header: BatchHeader): number {
   return toPages(header.headerLength + header.storedLength);
 }
 
-/** The variable part: fresh runs, carried runs, partition definitions. */
+/** The variable part: fresh runs, carried runs, partition definitions, what is let go. */
 export function encodeRuns(
   writer: ByteWriter,
   runs: readonly FreshRun[],
   carried: readonly CarriedRun[],
   partitions: readonly PartitionDefinition[],
+  letsGo?: LetGo,
 ): void {
   for (const run of runs) encodeFreshRun(writer, run);
   for (const run of carried) encodeCarriedRun(writer, run);
@@ -78,6 +88,26 @@ export function encodeRuns(
     writer.text(partition.stream);
     writer.varint(partition.index);
   }
+  if (letsGo !== undefined) encodeLetGo(writer, letsGo);
+}
+
+function encodeLetGo(writer: ByteWriter, { epoch, heads }: LetGo): void {
+  writer.varint(epoch);
+  writer.varint(heads.length);
+  for (const { partitionId, headOffset } of heads) {
+    writer.varint(partitionId);
+    writer.varint(headOffset);
+  }
+}
+
+function decodeLetGo(reader: ByteReader): LetGo {
+  const epoch = reader.varint();
+  const count = reader.varint();
+  const heads = Array.from({ length: count }, () => ({
+    partitionId: reader.varint(),
+    headOffset: reader.varint(),
+  }));
+  return { epoch, heads };
 }
 
 export function encodeFreshRun(writer: ByteWriter, run: FreshRun): void {
@@ -221,6 +251,7 @@ function decodeFields(bytes: Uint8Array, headerCrc: number): BatchHeader {
     runs,
     carried,
     partitions,
+    letsGo: (flags & BATCH_LETS_GO) === 0 ? undefined : decodeLetGo(reader),
   };
 }
 

@@ -8,12 +8,19 @@ import {
   type CarriedRun,
   encodeRuns,
   type FreshRun,
+  type LetGo,
   MAX_BATCH_HEADER_BYTES,
   type PartitionDefinition,
   sealBatchHeader,
 } from './batch-header.ts';
 import { ByteWriter, writeVarint } from './bytes.ts';
-import { BATCH_COMPRESSED, BATCH_HAS_CARRIED, PAGE_BYTES, toPages } from './format.ts';
+import {
+  BATCH_COMPRESSED,
+  BATCH_HAS_CARRIED,
+  BATCH_LETS_GO,
+  PAGE_BYTES,
+  toPages,
+} from './format.ts';
 import type { Partition } from './partitions.ts';
 import { MAX_RECORD_PREFIX_BYTES, Tag } from './record-format.ts';
 import type { DurabilityWaiter, EventTime } from './types.ts';
@@ -82,6 +89,8 @@ export class BatchWriter {
   freshCount = 0;
   flags = 0;
   definitionCount = 0;
+  /** What the batch lets go; nothing else is in such a one. */
+  letsGo: LetGo | undefined;
   /** Attributes and payload. */
   payloadBytes = 0;
   /** What to write, once sealed. */
@@ -137,6 +146,7 @@ export class BatchWriter {
     this.freshCount = 0;
     this.flags = 0;
     this.definitionCount = 0;
+    this.letsGo = undefined;
     this.payloadBytes = 0;
     this.sealed = empty;
     this.body = empty;
@@ -254,7 +264,7 @@ export class BatchWriter {
     this.flags |= BATCH_HAS_CARRIED;
   }
 
-  /** Sets BATCH_RECOVERY_COPY or BATCH_CLOSED. */
+  /** Sets a flag of the batch, such as BATCH_CLOSED. */
   mark(flag: number): void {
     this.flags |= flag;
   }
@@ -271,9 +281,10 @@ export class BatchWriter {
     this.#variable.clear();
     const runs = this.#freshRuns();
     const carried = this.#carriedRuns();
-    encodeRuns(this.#variable, runs, carried, this.partitionDefinitions);
+    encodeRuns(this.#variable, runs, carried, this.partitionDefinitions, this.letsGo);
     const headerLength = BATCH_FIXED_BYTES + this.#variable.length;
 
+    if (this.letsGo !== undefined) this.flags |= BATCH_LETS_GO;
     const packed =
       this.carried.length > 0
         ? options.compression?.compressCopies(this.body, headerLength)
@@ -295,6 +306,7 @@ export class BatchWriter {
       runs,
       carried,
       partitions: this.partitionDefinitions,
+      letsGo: this.letsGo,
     };
 
     const prefix = options.segmentHeader?.length ?? 0;

@@ -21,6 +21,13 @@ export const BATCH_RECOVERY_COPY = 0x400;
 export const BATCH_CLOCK_TRUSTED = 0x800;
 /** Empty, and the last of a ring that was closed in order: nothing durable lies behind it. */
 export const BATCH_CLOSED = 0x1000;
+/**
+ * Copies alone, as in all batches of its segment before it, none of which lets a segment go: their
+ * originals are live still, so nothing would be lost without this segment.
+ */
+export const BATCH_PROVISIONAL = 0x4000;
+/** Empty: a segment that this segment's header calls live has been let go. */
+export const BATCH_LETS_GO = 0x2000;
 
 /** An offset jumps by this where recovery cannot prove which ones were given out. */
 export const UNCERTAIN_TAIL_JUMP = 2 ** 20;

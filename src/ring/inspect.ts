@@ -5,6 +5,7 @@ import { claimedEpoch, looksLikeBatch } from './batch-header.ts';
 import { decodeRecords, type SourceNames, unpackBody } from './batch-reader.ts';
 import { isZero, PAGE_BYTES, segmentSeed } from './format.ts';
 import { decodeSegmentHeader, type SegmentHeader } from './segment-header.ts';
+import { liveTable } from './recovery-evidence.ts';
 import { slotName, slotOfName } from './slot-files.ts';
 import type { RecordView } from './types.ts';
 import { type BadPages, type Walk, walkBatches } from './walk.ts';
@@ -106,7 +107,9 @@ async function newestHeader(
     const segment = await readSegment(options, slot);
     const { header } = segment;
     if (header === undefined || header.epoch <= (newest?.epoch ?? 0)) continue;
-    if (walkOf(segment, new Map(), options).batches.some(({ sound }) => sound)) newest = header;
+    const walk = walkOf(segment, new Map(), options);
+    if (!walk.batches.some(({ sound }) => sound)) continue;
+    newest = { ...header, live: liveTable(header, walk) };
   }
   return newest;
 }

@@ -50,7 +50,7 @@ export interface OpenHooks {
   readonly onChange: () => void;
 }
 
-/** Finds or makes the slots, recovers, and writes the first batch of a new epoch. */
+/** Finds or makes the slots, recovers, and writes the first batch of a new epoch, but in the last slot. */
 export async function openParts(options: RingOptions, hooks: OpenHooks): Promise<OpenedRing> {
   const startedMs = options.clock.monotonicMs();
   const slotCount = checkSizes(options);
@@ -93,8 +93,9 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
         ? newState(options, files, outcome.kind === 'unreadable' ? outcome.highestEpoch : 0)
         : recoveredState(options, files, known, Math.max(foundSlots, slotCount));
     if (known !== undefined) resumeGovernor(hooks.governor, known);
-    const parts = makeParts(options, hooks, base, known);
-    await writeFirstBatch(parts, base, known, options);
+    const first = prepareFirstBatch(base, known, options);
+    const parts = makeParts(options, hooks, base, known && endOfUnsealed(known, first.copies));
+    await writeFirstBatch(parts, base, known, first);
     const recovery = reportOf(outcome.kind, known, options.clock.monotonicMs() - startedMs);
     logger.info('ring.opened', {
       created: recovery.created,
@@ -251,13 +252,13 @@ function makeParts(
   options: RingOptions,
   hooks: OpenHooks,
   state: RingState,
-  known: Recovered | undefined,
+  previous: PreviousEnd = nothingBefore,
 ): { appender: Appender; committer: Committer } {
   const appender = new Appender({
     state,
     compress: options.compress,
     governorTokens: () => hooks.governor.tokens,
-    previous: known === undefined ? nothingBefore : endOfUnsealed(known),
+    previous,
   });
   const committer = new Committer({
     state,
@@ -274,9 +275,9 @@ function resumeGovernor(governor: CommitGovernor, known: Recovered): void {
   if (kept !== undefined) governor.resume(kept);
 }
 
-function endOfUnsealed(known: Recovered): PreviousEnd {
+function endOfUnsealed(known: Recovered, copies: Copies): PreviousEnd {
   const { segment } = known.unsealed;
-  const last = known.details.get(segment)?.batches.at(-1);
+  const last = copies.records.length > 0 ? known.details.get(segment)?.batches.at(-1) : undefined;
   return {
     epoch: segment.epoch,
     endOffset: segment.endOffset,
@@ -286,45 +287,65 @@ function endOfUnsealed(known: Recovered): PreviousEnd {
   };
 }
 
+/** What the first batch of the new epoch holds, and which slots are free beside it. */
+interface FirstBatch {
+  readonly copies: Copies;
+  /** There are no slots to spare: the slot of the segment that was copied is named as the next one. */
+  readonly isShort: boolean;
+  /** Slots of segments that were passed over, and are to be free when it is durable. */
+  readonly passedOver: number[];
+}
+
 /**
- * The first batch of the new epoch. After a mere process crash the tail may exist only in the page
- * cache, and stays there alone where a sync fails, so the last batch of the unsealed segment is
- * written again, under its own offsets and sequences; the whole segment is, where it is small, and
- * its slot is free at once.
+ * After a mere process crash the tail may exist only in the page cache, and stays there alone where a
+ * sync fails, so the last batch of the unsealed segment is written again, under its own offsets and
+ * sequences; the whole segment is, where it is small, and its slot is free at once. In the last slot
+ * there is no room for it: its sync must do.
  */
+function prepareFirstBatch(
+  state: RingState,
+  known: Recovered | undefined,
+  options: RingOptions,
+): FirstBatch {
+  const { slots } = state;
+  // Torn over a segment that was passed over, the first batch would leave parts of that one which
+  // look like damage. So it goes elsewhere where it can; else over the newest of them, which then was
+  // being written when the power went, and so has no second batch, or was provisional.
+  const passedOver = [...(known?.passedOver ?? [])];
+  if (slots.inHand === 0) freeOne(slots, passedOver);
+  makeRoom(state, known?.unsealed.hasHeader ?? true);
+  // What is freed from here on is named as the next slot at most: the next start may need what is
+  // in it, until the first batch is durable.
+  while (slots.inHand < SLOTS_FOR_START && passedOver.length > 0) freeOne(slots, passedOver);
+  const isShort = slots.inHand < SLOTS_FOR_START;
+  const copies = known === undefined ? noCopies : copiesOf(known, options, isShort);
+  return { copies, isShort, passedOver };
+}
+
+function freeOne(slots: Slots, passedOver: number[]): void {
+  const slot = passedOver.shift();
+  if (slot !== undefined) slots.free(slot);
+}
+
 async function writeFirstBatch(
   parts: { readonly appender: Appender; readonly committer: Committer },
   state: RingState,
   known: Recovered | undefined,
-  options: RingOptions,
+  { copies, isShort, passedOver }: FirstBatch,
 ): Promise<void> {
   const { appender, committer } = parts;
   const { slots } = state;
   const old = known?.unsealed.segment;
-  const newestIsKnown = known?.unsealed.hasHeader ?? true;
-  // Torn over a segment that was passed over, the first batch would leave parts of that one which
-  // look like damage. So it goes elsewhere where it can; else over the newest of them, which then was
-  // being written when the power went, and so has no second batch.
-  const passedOver = [...(known?.passedOver ?? [])];
-  const freeOne = (): void => {
-    const slot = passedOver.shift();
-    if (slot !== undefined) slots.free(slot);
-  };
-  if (slots.inHand === 0) freeOne();
-  makeRoom(state, newestIsKnown);
-  // What is freed from here on is named as the next slot at most: the next start may need what is
-  // in it, until the first batch is durable.
-  while (slots.inHand < SLOTS_FOR_START && passedOver.length > 0) freeOne();
-  const isShort = slots.inHand < SLOTS_FOR_START;
-  const copies = known === undefined ? noCopies : copiesOf(known, options, isShort);
   if (copies.whole && old !== undefined) {
     state.segments.splice(state.segments.indexOf(old), 1);
     old.state = 'free';
     if (isShort) slots.free(old.slot);
   }
   // With one slot the ring goes on, and takes nothing until recycling has won others: that knows what
-  // may go, and a start does not.
+  // may go, and a start does not. It needs every page of that slot, so nothing is written before.
   const batch = appender.openEmptyBatch(1);
+  if (!copies.whole && known !== undefined) summarize(known, appender, state);
+  if (appender.takesCopiesOnly) return;
   batch.mark(BATCH_RECOVERY_COPY);
   for (const record of copies.records) appender.carry(record);
   appender.close();
@@ -332,18 +353,18 @@ async function writeFirstBatch(
   if (!isDurable)
     throw committer.failure ?? new CisternError('DEVICE_FAILED', 'Cannot write the ring.');
   const inHand = slots.inHand;
-  while (passedOver.length > 0) freeOne();
+  while (passedOver.length > 0) freeOne(slots, passedOver);
   if (copies.whole && !isShort && old !== undefined) slots.free(old.slot);
   // None of these is live in the header just written, so a start after a cut now finds them free, too.
   appender.countFreeSlots(slots.inHand - inHand);
-  if (!copies.whole && known !== undefined) summarize(known, appender, state);
 }
 
-// So that the next start need not walk this segment. One with damage is walked, and reported, again.
+// So that the next start need not walk this segment. One with damage is walked, and reported, again; of
+// what is torn the next start must not think otherwise because a summary lies over it.
 function summarize(known: Recovered, appender: Appender, state: RingState): void {
   const { segment, walk } = known.unsealed;
   const detail = known.details.get(segment);
-  if (detail === undefined || walk.damaged.length > 0) return;
+  if (detail === undefined || walk.damaged.length + walk.torn.length > 0) return;
   const seed = state.seedOf(segment.epoch);
   appender.sealedSegments.push({ segment, detail, seed, abandoned: false });
 }
@@ -371,6 +392,7 @@ function copiesOf(
   // It must fit one batch: only then are the header that lets the old slot go and the copy one write.
   const limit = segmentSizeBytes * (isShort ? 0.7 : 0.25);
   const whole = total <= Math.min(isShort ? MAX_COPIED_SHORT_BYTES : MAX_COPIED_BYTES, limit);
+  if (!whole && isShort) return noCopies;
   const records: RecordView[] = [];
   for (const { header } of whole ? batches : batches.slice(-1)) {
     const at = header.position + header.headerLength;

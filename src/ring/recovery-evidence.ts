@@ -1,3 +1,4 @@
+import type { LetGo } from './batch-header.ts';
 import { BATCH_CLOSED } from './format.ts';
 import type { LostRange } from './ring-state.ts';
 import type { Segment } from './segment.ts';
@@ -31,6 +32,18 @@ export function startIsProved(
   if (candidate.header !== undefined) return true;
   const before = segments.findLast(({ epoch }) => epoch < candidate.epoch);
   return before !== undefined && walk.batches[0]?.header.previousCrc === before.lastCrc;
+}
+
+/** What a segment calls live, itself included: the table of its header, but for those that its batches let go. */
+export function liveTable({ live }: SegmentHeader, walk: Walk): SegmentHeader['live'] {
+  const gone = new Set(lettingGo(walk).map(({ epoch }) => epoch));
+  return gone.size === 0 ? live : live.filter(({ epoch }) => !gone.has(epoch));
+}
+
+/** What the batches of a segment let go, in order. */
+export function lettingGo({ batches }: Walk): LetGo[] {
+  const found = batches.map(({ sound, header }) => (sound ? header.letsGo : undefined));
+  return found.filter((letsGo) => letsGo !== undefined);
 }
 
 export function wasClosed({ batches }: Walk): boolean {

@@ -8,13 +8,15 @@ import {
   looksLikeBatch,
 } from './batch-header.ts';
 import { type Base, findBase } from './base-segment.ts';
-import { PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
+import { BATCH_PROVISIONAL, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
 import { KeptRanges } from './kept-ranges.ts';
 import { Partitions } from './partitions.ts';
 import {
   type Candidate,
   type Found,
   jumpsIn,
+  lettingGo,
+  liveTable,
   sameRing,
   startIsProved,
   wasClosed,
@@ -148,14 +150,13 @@ class Recovery {
     if (top === undefined) throw unreadable();
     const named = new Set(headers.map(({ header }) => header?.nextSlot ?? -1).slice(0, 2));
     const scanned = await this.#scanFor([...damagedSlots, ...named], headers);
-    await this.#noteFirstBatches(headers);
     const candidates = [...headers, ...scanned].sort((a, b) => b.epoch - a.epoch);
     const base = await this.#findBase(candidates);
     const { candidate, walk, bytes } = base;
-    // A segment that lost its header is described by the newest header before it.
-    const newest =
-      candidate.header ?? headers.find(({ epoch }) => epoch < candidate.epoch)?.header ?? top;
-    const live = this.#liveBefore(candidate, newest, candidates);
+    const description = await this.#describing(base, headers);
+    const newest = description.candidate.header ?? top;
+    const table = liveTable(newest, description.walk);
+    const live = this.#liveBefore(candidate, table, newest.epoch, candidates);
 
     const segments = await this.#loadAllSealed(live, candidate.header?.previous);
     const last = this.#describeUnsealed(candidate, walk, bytes);
@@ -165,21 +166,22 @@ class Recovery {
 
     // A medium that has lost something elsewhere may have lost the tail too, unless the last batch
     // says that the ring was closed behind it.
-    const isSuspect = walk.torn.some(({ header }) => header === undefined) || this.#damageFound;
+    const isSuspect =
+      base.isSuspect || this.#damageFound || walk.torn.some(({ header }) => header === undefined);
     const tailUncertain =
       walk.damaged.length > 0 ||
       !startIsProved(candidate, walk, segments) ||
       (isSuspect && !wasClosed(walk));
     const jumps = jumpsIn(segments, candidates);
     if (tailUncertain) this.#jumpTails();
-    this.#settlePartitions(segments, newest);
+    this.#settlePartitions(segments, newest, description.walk);
     return {
       segments,
       details: this.#details,
       partitions: this.#partitions,
       newest,
       unsealed: { segment: last, walk, bytes, hasHeader: candidate.header !== undefined },
-      passedOver: base.passedOver,
+      passedOver: base.passedOver.filter((slot) => segments.every((live) => live.slot !== slot)),
       highestEpoch: this.#highestEpoch,
       lastSequence: this.#lastSequence,
       checkpointSequence: newest.checkpointSequence,
@@ -232,35 +234,26 @@ class Recovery {
     return found;
   }
 
-  // A cut start may leave a batch without its header, and the next one tear the header that named its
-  // slot. Nothing leads to it then, so its epoch must not be given out again: a later start might
-  // come upon it and take it for the newest. It lies where a header of about the usual length ends.
-  async #noteFirstBatches(headers: readonly Candidate[]): Promise<void> {
-    const headerBytes = Math.max(...headers.map(({ startOffset }) => startOffset));
-    const windowBytes = Math.min(headerBytes + 2 * PAGE_BYTES, this.#options.segmentSizeBytes);
-    for (let slot = 0; slot < this.#options.slotCount; slot++) {
-      const bytes = await this.#slots.read(slot, 0, windowBytes);
-      for (let at = PAGE_BYTES; bytes !== undefined && at < windowBytes; at += PAGE_BYTES) {
-        this.#highestEpoch = Math.max(this.#highestEpoch, this.#batchAt(bytes, at)?.epoch ?? 0);
-      }
-    }
-  }
-
   #bestIn(
     bytes: Uint8Array,
     aboveEpoch: number,
     tabledEpoch: number | undefined,
   ): { epoch: number; startOffset: number } | undefined {
-    let best: { epoch: number; startOffset: number } | undefined;
+    const starts = new Map<number, number>();
+    let best = 0;
     for (let at = PAGE_BYTES; at + PAGE_BYTES <= bytes.length; at += PAGE_BYTES) {
       const header = this.#batchAt(bytes, at);
       if (header === undefined) continue;
       const { epoch } = header;
       this.#highestEpoch = Math.max(this.#highestEpoch, epoch);
       if (epoch <= aboveEpoch && epoch !== tabledEpoch) continue;
-      if (best === undefined || epoch > best.epoch) best = { epoch, startOffset: at };
+      if (!starts.has(epoch)) starts.set(epoch, at);
+      // What is provisional is not missed without its header, which a start has written over.
+      const counts = (header.flags & BATCH_PROVISIONAL) === 0 || epoch === tabledEpoch;
+      if (counts) best = Math.max(best, epoch);
     }
-    return best;
+    const startOffset = starts.get(best);
+    return startOffset === undefined ? undefined : { epoch: best, startOffset };
   }
 
   #batchAt(bytes: Uint8Array, at: number): BatchHeader | undefined {
@@ -291,8 +284,7 @@ class Recovery {
     const walked: Found[] = [];
     const base = await findBase(candidates, {
       walk: async (candidate) => {
-        const bytes = await this.#slots.readSlot(candidate.slot);
-        const found = { candidate, walk: this.#walk(bytes, candidate, bytes.length), bytes };
+        const found = await this.#found(candidate);
         walked.push(found);
         return found;
       },
@@ -316,21 +308,35 @@ class Recovery {
     return walkBatches(bytes, startOffset, endOffset, epoch, crc32, seed);
   }
 
+  /** A segment that lost its header is described by the newest header before it, and what followed that. */
+  async #describing(base: Base, headers: readonly Candidate[]): Promise<Found> {
+    const { candidate } = base;
+    if (candidate.header !== undefined) return base;
+    const before = headers.find(({ epoch }) => epoch < candidate.epoch);
+    return before === undefined ? base : this.#found(before);
+  }
+
+  async #found(candidate: Candidate): Promise<Found> {
+    const bytes = await this.#slots.readSlot(candidate.slot);
+    return { candidate, walk: this.#walk(bytes, candidate, bytes.length), bytes };
+  }
+
   #liveBefore(
     newest: Candidate,
-    header: SegmentHeader,
+    table: SegmentHeader['live'],
+    tableEpoch: number,
     candidates: readonly Candidate[],
   ): Candidate[] {
     const live: Candidate[] = [];
-    const tabled = new Map(header.live.map(({ slot, epoch }) => [slot, epoch]));
+    const tabled = new Map(table.map(({ slot, epoch }) => [slot, epoch]));
     for (const candidate of candidates) {
       if (candidate.epoch >= newest.epoch || candidate.slot === newest.slot) continue;
       const isTabled = tabled.get(candidate.slot) === candidate.epoch;
-      const isNewer = newest.header === undefined && candidate.epoch > header.epoch;
+      const isNewer = newest.header === undefined && candidate.epoch > tableEpoch;
       if (isTabled || isNewer) live.push(candidate);
     }
     const found = new Set(live.map(({ epoch }) => epoch));
-    for (const { slot, epoch } of header.live) {
+    for (const { slot, epoch } of table) {
       if (found.has(epoch) || epoch === newest.epoch) continue;
       // A ring that shrinks moves segments as they are; the header may be older than the move.
       const moved = candidates.find((candidate) => candidate.epoch === epoch);
@@ -460,10 +466,12 @@ class Recovery {
     }
   }
 
-  // The first batch of a segment that a restart opened is a copy of the last of the one before.
+  // The first batch of a segment that a restart opened is a copy of the last of the one before. One
+  // that was passed over has no say.
   #dropCopied(segments: readonly Segment[], candidates: readonly Candidate[]): void {
-    for (const { header } of candidates) {
-      if (header === undefined || header.previous.copiedFrom === 0) continue;
+    const epochs = new Set(segments.map(({ epoch }) => epoch));
+    for (const { epoch: own, header } of candidates) {
+      if (header === undefined || !epochs.has(own) || header.previous.copiedFrom === 0) continue;
       const { epoch, copiedFrom } = header.previous;
       const segment = segments.find((entry) => entry.epoch === epoch);
       if (segment !== undefined) segment.copiedFrom = copiedFrom;
@@ -488,8 +496,11 @@ class Recovery {
     for (const [id, tail] of this.#tails) this.#tails.set(id, tail + UNCERTAIN_TAIL_JUMP);
   }
 
-  #settlePartitions(segments: readonly Segment[], newest: SegmentHeader): void {
+  #settlePartitions(segments: readonly Segment[], newest: SegmentHeader, walk: Walk): void {
     const heads = new Map(newest.partitions.map(({ id, headOffset }) => [id, headOffset]));
+    for (const letsGo of lettingGo(walk)) {
+      for (const { partitionId, headOffset } of letsGo.heads) heads.set(partitionId, headOffset);
+    }
     for (const partition of this.#partitions.all) {
       partition.tailOffset = this.#tails.get(partition.id) ?? 0;
       partition.durableOffset = partition.tailOffset;

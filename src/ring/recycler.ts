@@ -46,6 +46,7 @@ export class Recycler {
   readonly #options: RecyclerOptions;
   #running: Promise<void> | undefined;
   #stopped = false;
+  readonly #stopping = Promise.withResolvers<void>();
   /** Its survivors are durable elsewhere already: another try must not carry them twice. */
   #carriedFrom: Segment | undefined;
   #retryTimer: Timer | undefined;
@@ -73,10 +74,19 @@ export class Recycler {
     });
   }
 
+  /** Ends what it is doing, but does not wait for a device that fails. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#retryTimer?.cancel();
+    this.#stopping.resolve();
     await this.#running;
+  }
+
+  /** False where the ring is being closed and nothing can be written. */
+  #flush(): Promise<boolean> {
+    const { committer } = this.#options;
+    const flushed = committer.flush().then(() => true);
+    return Promise.race([flushed, this.#stopping.promise.then(() => committer.flushOrGiveUp())]);
   }
 
   #isNeeded(): boolean {
@@ -120,18 +130,18 @@ export class Recycler {
   }
 
   async #evacuate(segment: Segment): Promise<void> {
-    const { committer, evacuator, state } = this.#options;
+    const { evacuator, state } = this.#options;
     segment.state = 'evacuating';
     let isCarried = true;
     if (this.#carriedFrom !== segment && this.#mayHaveSurvivors(segment)) {
       isCarried = await this.#carryWhatHasRoom(segment);
-      await committer.flush();
+      if (!(await this.#flush())) return;
       if (isCarried) this.#carriedFrom = segment;
     }
     await evacuator.checkpoint(segment.lastSequence);
     state.checkpointSequence = Math.max(state.checkpointSequence, segment.lastSequence);
     this.#failure = undefined;
-    this.#free(segment, isCarried);
+    await this.#free(segment, isCarried);
   }
 
   /**
@@ -188,7 +198,7 @@ export class Recycler {
           committer.appended(true);
         }
         // Carried bytes wait for the device like new ones do, but must not crowd them out.
-        if (appender.pendingBytes > maxPendingBytes) await committer.flush();
+        if (appender.pendingBytes > maxPendingBytes) await this.#flush();
       }
     }
   }
@@ -224,10 +234,12 @@ export class Recycler {
     return evacuator.decide(record) === 'carry';
   }
 
-  #free(segment: Segment, isCarried: boolean): void {
-    const { state, onFree } = this.#options;
+  async #free(segment: Segment, isCarried: boolean): Promise<void> {
+    const { appender, state, onFree } = this.#options;
+    appender.noteLetGo(segment);
     if (isCarried) state.letGo(segment);
     else state.sacrifice(segment);
+    if (!(await this.#flush())) return;
     state.slots.free(segment.slot);
     onFree();
   }

@@ -38,7 +38,8 @@ const LARGE_RING_SLOTS = 32;
 
 /**
  * Recovers the ring in `options.volume`, or makes one. Nothing else may use that directory; the
- * caller sees to it. Resolves when the first batch of a new epoch is durable.
+ * caller sees to it. Resolves when the first batch of a new epoch is durable; where only one slot is
+ * free, before that.
  *
  * Throws CONFIG_INVALID for a size that does not fit what is there, RING_FORMAT_UNKNOWN for a ring
  * of a newer program, and DEVICE_FULL, DATA_UNWRITABLE or DEVICE_FAILED where nothing can be written.
@@ -202,6 +203,7 @@ class OpenRing implements Ring {
     return (
       this.#committer.failure === undefined &&
       this.#appender.pendingBytes < this.#maxPendingBytes &&
+      !this.#appender.takesCopiesOnly &&
       (this.#state.slots.inHand >= SLOTS_TO_OPEN || this.#appender.hasEasyRoom)
     );
   }
@@ -316,12 +318,16 @@ class OpenRing implements Ring {
     };
   }
 
-  async close(): Promise<void> {
-    if (this.#isClosing) return;
-    this.#isClosing = true;
+  async stopRecycling(): Promise<void> {
     await this.#shrinker?.stop();
     // What it is about to let go may still be appended elsewhere by the owner.
     await this.#recycler?.stop();
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosing) return;
+    this.#isClosing = true;
+    await this.stopRecycling();
     this.#isClosed = true;
     await this.#committer.flushOrGiveUp();
     // The next start then knows that nothing is missing behind the last record.

@@ -63,6 +63,7 @@ export class SegmentOpener {
       carriedSources: new Map(),
       definedPartitions: state.partitions.all.length,
       slotsInHand: state.slots.inHand,
+      isProvisional: true,
       abandoned: false,
     };
   }

@@ -340,6 +340,8 @@ export interface Ring {
   /** Takes from the wear budget what was written to the same device beside the ring. */
   payFor(deviceBytes: number): void;
   statistics(): RingStatistics;
+  /** Lets no more segments go. To be called before what was lost to that is written down for the last time. */
+  stopRecycling(): Promise<void>;
   /** Commits, waits for the device, closes the files. Nothing may be appended afterwards. */
   close(): Promise<void>;
 }

@@ -47,6 +47,8 @@ typedef Slot {
   bool damaged;      /* a bad batch before a sound one */
   bool junk;         /* something torn, of which not even the header is left, behind the sound ones */
   bool fresh;        /* some batch has a record that is no copy */
+  bool provisional;  /* every batch is: they are copies, and let no segment go */
+  byte gone;         /* slots of those that its header calls live and its batches let go */
   byte records;      /* of all batches */
   byte tail;         /* of the last one */
 };
@@ -74,7 +76,8 @@ byte next = NONE;
 byte passed;          /* slots of segments passed over, to be freed by the first commit */
 byte copiedSlot = NONE;
 byte victim = NONE;
-mtype = { carrying, carried, flushing };
+byte known;            /* free slots that a start after a cut now would find, beside the newest */
+mtype = { carrying, carried, flushing, telling };
 mtype recycling;
 
 /* What the world knows. */
@@ -84,7 +87,6 @@ byte letGo;           /* plain ones that rotation took */
 byte dead;            /* tried, told to nobody, and not shown by a start: gone for good */
 byte appended;        /* how many records were made */
 byte crashes;
-bool atLimit;         /* a start had to let a flagged segment go: see Known limits in DESIGN.md */
 
 #define HAS(mask, slot) (((mask) >> (slot)) & 1)
 #define BIT(slot) (1 << (slot))
@@ -158,6 +160,7 @@ inline openSegment(mask, isFresh, goesOnE, goesOnN) {
   nameAfter(newest);
   epoch++;
   liveIn[newest] = epoch;
+  known = IN_HAND;
   coming.headerEpoch = epoch;
   coming.headerBad = false;
   coming.previous = goesOnE;
@@ -174,6 +177,8 @@ inline openSegment(mask, isFresh, goesOnE, goesOnN) {
   coming.damaged = false;
   coming.junk = false;
   coming.fresh = isFresh;
+  coming.provisional = !(isFresh);
+  coming.gone = 0;
   coming.records = mask;
   coming.tail = mask;
   writing = newest
@@ -194,6 +199,7 @@ inline copyBatches(to, from) {
   to.batchEpoch = from.batchEpoch; to.batches = from.batches;
   to.goesOnEpoch = from.goesOnEpoch; to.goesOnAt = from.goesOnAt;
   to.damaged = from.damaged; to.junk = from.junk; to.fresh = from.fresh;
+  to.provisional = from.provisional; to.gone = from.gone;
   to.records = from.records; to.tail = from.tail
 }
 
@@ -209,7 +215,8 @@ inline clearSlot(to) {
 
 inline clearBatches(to) {
   to.batchEpoch = 0; to.batches = 0; to.goesOnEpoch = 0; to.goesOnAt = 0;
-  to.damaged = false; to.junk = false; to.fresh = false; to.records = 0; to.tail = 0
+  to.damaged = false; to.junk = false; to.fresh = false; to.provisional = false; to.gone = 0;
+  to.records = 0; to.tail = 0
 }
 
 /* ---- commit.ts ---- */
@@ -221,6 +228,7 @@ inline write(mask, isFresh) {
     copySlot(coming, flash[newest]);
     coming.batches = coming.batches + 1;
     coming.fresh = coming.fresh || isFresh;
+    coming.provisional = coming.provisional && !(isFresh);
     coming.records = coming.records | (mask);
     coming.tail = mask;
     writing = newest
@@ -229,6 +237,15 @@ inline write(mask, isFresh) {
     oldAt = flash[newest].batches;
     openSegment(mask, isFresh, oldEpoch, oldAt)
   fi
+}
+
+/* The word that a slot is let go. Room is kept for it in the newest segment. */
+inline writeLetGo(slot) {
+  copySlot(coming, flash[newest]);
+  coming.provisional = false;
+  coming.gone = coming.gone | BIT(slot);
+  known++;
+  writing = newest
 }
 
 /* ---- what a cut leaves of a write: of the header page and of the batch each the old, the new, or
@@ -302,7 +319,11 @@ inline findCandidates() {
     :: flash[j].batches > 0 &&
        (flash[j].headerBad || flash[top].next == j || (second < SLOTS && flash[second].next == j)) ->
       if
+#ifndef BREAK_PROVISIONAL_WITHOUT_ITS_HEADER
+      :: (flash[j].batchEpoch > candidate[top] && !flash[j].provisional) ||
+#else
       :: flash[j].batchEpoch > candidate[top] ||
+#endif
          (flash[j].headerEpoch == 0 && flash[j].batchEpoch == flash[top].live[j]) ->
         candidate[j + SLOTS] = flash[j].batchEpoch
       :: else
@@ -314,20 +335,14 @@ inline findCandidates() {
     :: else
     fi;
     j++
-  od;
-#ifndef BREAK_EPOCH_OF_A_LOST_HEADER
-  /* No batch that lost its header, wherever it is, may be of an epoch that is given out again. */
-  j = 0;
-  do
-  :: j == SLOTS -> break
-  :: else -> epoch = (flash[j].batchEpoch > epoch -> flash[j].batchEpoch : epoch); j++
   od
-#endif
 }
 
-#define COPIES_ALONE(c) (!flash[SLOT_OF(c)].damaged && !flash[SLOT_OF(c)].junk && \
-  !flash[SLOT_OF(c)].fresh && SOUND(c) && \
-  (HAS_HEADER(c) -> flash[SLOT_OF(c)].next < SLOTS : flash[SLOT_OF(c)].batches == 1))
+#define PROVISIONAL(c) (HAS_HEADER(c) && flash[SLOT_OF(c)].provisional && SOUND(c))
+
+/* By the header at `descriptor` and what followed it. */
+#define CALLED_LIVE(slot) (flash[descriptor].live[slot] != 0 && \
+  !(SOUND(descriptor) && HAS(flash[descriptor].gone, slot)))
 
 /* The newest header at or before the source describes what was live then: all of it must be where it
  * was, and not have been written since. */
@@ -340,7 +355,7 @@ inline checkUntouched() {
   :: j == SLOTS -> break
   :: else ->
     if
-    :: ok && flash[descriptor].live[j] != 0 ->
+    :: ok && CALLED_LIVE(j) ->
       k = (candidate[j] != 0 -> candidate[j] : candidate[j + SLOTS]);
       ok = k == flash[descriptor].live[j] && !HAS(written, j)
     :: else
@@ -367,8 +382,7 @@ inline findSource() {
   :: else ->
     if
     :: candidate[j] != 0 && candidate[j] < candidate[base] && SOUND(j) &&
-       (!HAS_HEADER(base) || candidate[j] == flash[SLOT_OF(base)].previous) &&
-       candidate[j] == flash[SLOT_OF(base)].goesOnEpoch &&
+       candidate[j] == flash[SLOT_OF(base)].previous &&
        flash[SLOT_OF(j)].batches >= flash[SLOT_OF(base)].goesOnAt && !flash[SLOT_OF(j)].damaged ->
       source = j
     :: else
@@ -399,29 +413,32 @@ inline findBase() {
   written = 0;
   stops = false;
   do
-  :: stops || !COPIES_ALONE(base) -> break
+  :: stops || !PROVISIONAL(base) -> break
   :: else ->
     written = written | BIT(SLOT_OF(base));
-    if
-    :: HAS_HEADER(base) -> written = written | BIT(flash[SLOT_OF(base)].next)
-    :: else
-    fi;
+    written = written | BIT(flash[SLOT_OF(base)].next);
     findSource();
     if
     :: source < 2 * SLOTS ->
       checkUntouched();
-#ifdef BREAK_PASSES_OVER_BLINDLY
-      ok = true;
-#endif
       if
       :: ok ->
         syncSlot(SLOT_OF(source));
-        passed = passed | BIT(SLOT_OF(base));
         base = source
       :: else -> stops = true
       fi
     :: else -> stops = true
     fi
+  od;
+  j = 0;
+  do
+  :: j == 2 * SLOTS -> break
+  :: else ->
+    if
+    :: candidate[j] > candidate[base] && SLOT_OF(j) != SLOT_OF(base) -> passed = passed | BIT(SLOT_OF(j))
+    :: else
+    fi;
+    j++
   od
 }
 
@@ -444,7 +461,7 @@ inline findLive() {
   :: else ->
     if
     :: candidate[i] != 0 && candidate[i] < candidate[base] && SLOT_OF(i) != SLOT_OF(base) &&
-       (flash[descriptor].live[SLOT_OF(i)] == candidate[i] ||
+       ((CALLED_LIVE(SLOT_OF(i)) && flash[descriptor].live[SLOT_OF(i)] == candidate[i]) ||
         (!HAS_HEADER(base) && candidate[i] > candidate[descriptor])) ->
       liveIn[SLOT_OF(i)] = candidate[i];
       if
@@ -508,35 +525,6 @@ inline findOnlyIn(slot) {
   od
 }
 
-inline makeRoom(wanted) {
-  do
-  :: IN_HAND >= wanted -> break
-  :: else ->
-    best = NONE;
-    if
-    :: HAS_HEADER(base) -> findOldest(true)
-    :: else
-    fi;
-    if
-    :: best == NONE -> findOldest(false)
-    :: else
-    fi;
-    if
-    :: best == NONE -> break
-    :: else
-    fi;
-    i = best;
-    findOnlyIn(i);
-    if
-    :: (k & (RETAINED | (CONTROL & ~checkpoint))) != 0 -> atLimit = true
-    :: else
-    fi;
-    letGo = letGo | (k & PLAIN);
-    liveIn[i] = 0;
-    giveBack(i)
-  od
-}
-
 /* The newest of the slots that were passed over: what one relies on is in an older one. */
 inline freePassedOver() {
   best = NONE;
@@ -578,7 +566,8 @@ inline writeFirstBatch() {
   :: IN_HAND == 0 && passed != 0 -> freePassedOver()
   :: else
   fi;
-  makeRoom(1);
+  /* No start has to let anything go: that is for damage. */
+  assert(IN_HAND > 0);
   do
   :: IN_HAND >= FOR_START || passed == 0 -> break
   :: else -> freePassedOver()
@@ -587,7 +576,7 @@ inline writeFirstBatch() {
   oldEpoch = flash[newest].batchEpoch;
   oldAt = flash[newest].batches;
   whole = flash[newest].batches < BATCHES;
-  copies = (whole -> flash[newest].records : flash[newest].tail);
+  copies = (whole -> flash[newest].records : (isShort -> 0 : flash[newest].tail));
   copiedSlot = NONE;
   if
   :: whole ->
@@ -607,13 +596,13 @@ inline writeFirstBatch() {
     fi
   :: else
   fi;
-  makeRoom(FOR_START);
   openSegment(copies, false, oldEpoch, oldAt);
   told = 0;
   phase = starting
 }
 
 inline startIsDone() {
+  known = known + COUNT(passed) + (copiedSlot != NONE -> 1 : 0);
   do
   :: passed == 0 -> break
   :: else -> freePassedOver()
@@ -633,10 +622,7 @@ inline startIsDone() {
     fi;
     j++
   od;
-  if
-  :: !atLimit -> checkFound()
-  :: else
-  fi;
+  checkFound();
   /* What a start has shown must stay; what it has not shown must never rise again. */
   dead = dead | (tried & ~found & ~acknowledged);
   acknowledged = acknowledged | found;
@@ -655,6 +641,7 @@ inline forgetProcess() {
   free = 0;
   next = NONE;
   newest = 0;
+  known = 0;
   epoch = 0;
   k = 0;
   do
@@ -688,7 +675,7 @@ active proctype ring() {
 end:
   do
   /* open.ts: a start reads, syncs what it takes as given, and writes its first batch. */
-  :: phase == off && !atLimit ->
+  :: phase == off ->
     d_step {
       findCandidates();
       findBase();
@@ -703,7 +690,10 @@ end:
 
   /* A publisher: its record is in a batch of its own, which is being written from now on. */
   :: phase == running && writing == NONE && appended < RECORDS &&
-     (flash[newest].batches < BATCHES || IN_HAND >= TO_OPEN) && !atLimit ->
+#ifndef BREAK_FRESH_IN_THE_LAST_SLOT
+     known > 0 &&
+#endif
+     (flash[newest].batches < BATCHES || IN_HAND >= TO_OPEN) ->
     d_step {
       told = BIT(appended);
       tried = tried | told;
@@ -735,13 +725,14 @@ end:
       fi;
       if
       :: recycling == carrying -> recycling = carried
+      :: recycling == telling -> giveBack(victim); victim = NONE; recycling = 0
       :: else
       fi;
       clearScratch()
     }
 
   /* recycler.ts: the oldest goes while too few slots are free. */
-  :: phase == running && writing == NONE && victim == NONE && IN_HAND < TO_OPEN && !atLimit ->
+  :: phase == running && writing == NONE && victim == NONE && IN_HAND < TO_OPEN ->
     d_step {
       findOldest(false);
       if
@@ -772,7 +763,7 @@ end:
       clearScratch()
     }
 #endif
-  :: phase == running && recycling == flushing ->
+  :: phase == running && recycling == flushing && (known >= FOR_START || writing == NONE) ->
     d_step {
       checkpoint = checkpoint | (acknowledged & CONTROL);
       recycling = 0;
@@ -780,9 +771,17 @@ end:
       findOnlyIn(victim);
       letGo = letGo | (k & PLAIN);
       liveIn[victim] = 0;
-      giveBack(victim);
+      if
+#ifndef BREAK_LETS_GO_WITHOUT_A_WORD
+      :: known < FOR_START ->
+        writeLetGo(victim);
+        recycling = telling
 #endif
+      :: else -> giveBack(victim); victim = NONE
+      fi;
+#else
       victim = NONE;
+#endif
       clearScratch()
     }
 

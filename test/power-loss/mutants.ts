@@ -15,6 +15,7 @@ export const RING_SUITE = 'test/power-loss/ring.';
 export const BASE_SUITE = 'test/unit/ring/base-segment.';
 export const LIVES_SUITE = 'test/power-loss/lives.';
 export const CARRY_SUITE = 'test/power-loss/carry.';
+const ROWS_SUITE = 'test/power-loss/rows.';
 export const BROKER_SUITE = 'test/power-loss/broker.';
 
 const SIZES_SUITE = 'test/power-loss/ring.sizes.';
@@ -102,9 +103,37 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'copies that lost their header count as the newest segment',
+    file: 'src/ring/recovery.ts',
+    find: 'const counts = (header.flags & BATCH_PROVISIONAL) === 0 || epoch === tabledEpoch;',
+    replace: 'const counts = true;',
+    suite: ROWS_SUITE,
+  },
+  {
+    name: 'a segment is let go without a word to the next start',
+    file: 'src/ring/appender.ts',
+    find: 'if (active === undefined || active.slotsInHand >= SLOTS_FOR_START) return;',
+    replace: 'if (active === undefined || active.slotsInHand >= 0) return;',
+    suite: ROWS_SUITE,
+  },
+  {
+    name: 'fresh records are taken into the last slot',
+    file: 'src/ring/appender.ts',
+    find: '    return this.#active?.slotsInHand === 0;',
+    replace: '    return false;',
+    suite: ROWS_SUITE,
+  },
+  {
+    name: 'a segment counts that holds copies alone',
     file: 'src/ring/base-segment.ts',
-    find: 'if (header === undefined) return batches.length === 1 && batches[0]?.sound === true;',
-    replace: 'if (header === undefined) return false;',
+    find: '  return sound.every(({ header }) => (header.flags & BATCH_PROVISIONAL) !== 0);',
+    replace: '  return false;',
+    suite: ROWS_SUITE,
+  },
+  {
+    name: 'a start forgets which segments are newer than the one it goes on from',
+    file: 'src/ring/base-segment.ts',
+    find: 'epoch > baseEpoch && slot !== baseSlot',
+    replace: 'epoch > baseEpoch && slot < 0',
     suite: BASE_SUITE,
   },
   {
@@ -146,13 +175,6 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'tails do not jump where the last records may be lost',
     file: 'src/ring/recovery.ts',
     find: '    if (tailUncertain) this.#jumpTails();\n',
-    replace: '',
-    suite: RING_SUITE,
-  },
-  {
-    name: 'the epoch of a batch that lost its header is given out again',
-    file: 'src/ring/recovery.ts',
-    find: '    await this.#noteFirstBatches(headers);\n',
     replace: '',
     suite: RING_SUITE,
   },

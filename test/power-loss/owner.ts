@@ -119,8 +119,8 @@ export class Owner implements Evacuator {
     return append();
   }
 
-  /** Streams with a quota keep that much; of the others rotation takes what it meets. */
-  release(held: ReadonlyMap<number, number>): void {
+  /** Streams with a quota keep that much, less where it is too much; of the others rotation takes what it meets. */
+  release(held: ReadonlyMap<number, number>, fruitlessLaps: number): void {
     for (const [id, offset] of held) {
       const { stream } = this.#ring.partition(id) as PartitionInfo;
       if (!this.#quotas.has(stream)) this.#ring.trim(id, offset + 1);
@@ -129,7 +129,7 @@ export class Owner implements Evacuator {
       const own = this.#ring.partitions().filter((info) => info.stream === stream);
       this.#ring.trimToBytes(
         own.map(({ id }) => id),
-        quota,
+        quota * 0.9 ** fruitlessLaps,
       );
     }
   }

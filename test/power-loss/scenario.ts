@@ -111,9 +111,9 @@ export function headsOf(found: Observation): ReadonlyMap<number, number> {
 }
 
 /** Puts `what` in front of the message of whatever `check` rejects with. */
-export async function naming(what: string, check: () => Promise<void>): Promise<void> {
+export async function naming<T>(what: string, check: () => Promise<T>): Promise<T> {
   try {
-    await check();
+    return await check();
   } catch (error) {
     throw new Error(`${what}: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,

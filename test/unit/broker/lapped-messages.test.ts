@@ -108,17 +108,17 @@ describe('a durable session that is away while the ring goes round', () => {
     await leave(mortal.cistern, await durable(mortal.cistern, 'm', '$share/g/s'));
     await publish(mortal.cistern, 's', 20);
     await publish(mortal.cistern, 't', MORE_THAN_FITS);
-    const inAll = lapped(mortal.cistern);
     await mortal.stopAndRestart();
     const back = await durable(mortal.cistern, 'd');
     await durable(mortal.cistern, 'm');
     await mortal.cistern.settle(300);
-    // What is lost after the restart begins (the ring makes room for its own) is counted anew.
-    expect(back.received.length + inAll - 20 + lapped(mortal.cistern)).toBe(MORE_THAN_FITS);
-    expect(warnings(mortal.cistern)).toMatchObject([
-      { client: 'd' },
-      { client: '$share/g/s', lostAtLeast: 20 },
-    ]);
+    // What goes while the broker stops or starts (the ring makes room for its own) is counted too.
+    const lost = warnings(mortal.cistern)
+      .filter(({ client }) => client === 'd')
+      .reduce((sum, { lostAtLeast }) => sum + Number(lostAtLeast), 0);
+    expect(back.received.length + lost).toBe(MORE_THAN_FITS);
+    const ofOthers = warnings(mortal.cistern).filter(({ client }) => client !== 'd');
+    expect(ofOthers).toEqual([{ client: '$share/g/s', lostAtLeast: 20 }]);
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { BatchHeader } from '../../../src/ring/batch-header.ts';
+import type { BatchHeader, LetGo } from '../../../src/ring/batch-header.ts';
 import { findBase } from '../../../src/ring/base-segment.ts';
+import { BATCH_PROVISIONAL } from '../../../src/ring/format.ts';
 import type { Candidate, Found } from '../../../src/ring/recovery-evidence.ts';
 import type { SegmentHeader } from '../../../src/ring/segment-header.ts';
 import type { WalkedBatch } from '../../../src/ring/walk.ts';
@@ -10,6 +11,7 @@ interface Batch {
   readonly crc: number;
   readonly previousCrc: number;
   readonly sound?: boolean;
+  readonly letsGo?: LetGo;
 }
 
 interface SegmentPlan {
@@ -19,8 +21,12 @@ interface SegmentPlan {
   readonly live?: readonly { readonly slot: number; readonly epoch: number }[];
   readonly next?: number;
   readonly previousEpoch?: number;
+  /** Of the last batch before, where the first one is not there to say it. */
+  readonly previousCrc?: number;
   readonly batches: readonly Batch[];
+  /** Something before the last batch cannot be read, or something behind it. */
   readonly damaged?: boolean;
+  readonly torn?: boolean;
 }
 
 /** Plain data, two records in each of two batches: what copies are made from. */
@@ -58,15 +64,15 @@ describe('a start goes on from', () => {
     expect(await baseOf([copies, data, older])).toEqual({ epoch: 10, passedOver: [5] });
   });
 
-  test('the one before, where the header of the copies is torn', async () => {
+  test('what lost its header: it would not be looked for, if it held copies alone', async () => {
     const headerless = { ...without(copies, 'live'), batches: copies.batches };
-    expect(await baseOf([headerless, data, older])).toEqual({ epoch: 10, passedOver: [5] });
+    expect(await baseOf([headerless, data, older])).toEqual({ epoch: 11, passedOver: [] });
   });
 
-  test('the copies, where their header is gone and they were not the last that was written', async () => {
-    const batches = [...copies.batches, { fresh: 0, crc: 111, previousCrc: 110 }];
-    const headerless = { ...without(copies, 'live'), batches };
-    expect(await baseOf([headerless, data, older])).toEqual({ epoch: 11, passedOver: [] });
+  test('the copies, where they let another segment go', async () => {
+    const letsGo = { fresh: 0, crc: 111, previousCrc: 110, letsGo: { epoch: 9, heads: [] } };
+    const counting = { ...copies, batches: [...copies.batches, letsGo] };
+    expect(await baseOf([counting, data, older])).toEqual({ epoch: 11, passedOver: [] });
   });
 
   test('the copies, where what they were made from is not there any more', async () => {
@@ -88,11 +94,14 @@ describe('a start goes on from', () => {
     expect(await baseOf([letGo, data, older])).toEqual({ epoch: 11, passedOver: [] });
   });
 
-  test('the copies, where something behind them cannot be read', async () => {
-    expect(await baseOf([{ ...copies, damaged: true }, data, older])).toEqual({
-      epoch: 11,
-      passedOver: [],
-    });
+  test('the one before, where some of the copies cannot be read: a start began to write over them', async () => {
+    const damaged = { ...copies, damaged: true };
+    expect(await baseOf([damaged, data, older])).toEqual({ epoch: 10, passedOver: [5] });
+  });
+
+  test('the one before, but with a suspicion, where something behind the copies cannot be read', async () => {
+    const expected = { epoch: 10, passedOver: [5], isSuspect: true };
+    expect(await baseOf([{ ...copies, torn: true }, data, older])).toEqual(expected);
   });
 
   test('the copies, where the one before cannot be synced', async () => {
@@ -110,12 +119,51 @@ describe('a start goes on from', () => {
 
   test('the newest with a sound batch, and not a header whose batch is torn', async () => {
     const torn = { ...copies, batches: [{ fresh: 3, crc: 110, previousCrc: 101, sound: false }] };
-    expect(await baseOf([torn, data, older])).toEqual({ epoch: 10, passedOver: [] });
+    expect(await baseOf([torn, data, older])).toEqual({ epoch: 10, passedOver: [5] });
   });
 
-  test('the copies, where they name no next slot: it may have been any', async () => {
-    const last = { ...copies, next: 16 };
-    expect(await baseOf([last, data, older])).toEqual({ epoch: 11, passedOver: [] });
+  describe('a segment in the last slot,', () => {
+    const provisional = {
+      ...copies,
+      next: 16,
+      batches: [
+        { fresh: 0, crc: 110, previousCrc: 101 },
+        { fresh: 0, crc: 111, previousCrc: 110 },
+      ],
+    };
+    const letsGo = { fresh: 0, crc: 112, previousCrc: 111, letsGo: { epoch: 9, heads: [] } };
+
+    test('not while all of it is provisional', async () => {
+      expect(await baseOf([provisional, data, older])).toEqual({ epoch: 10, passedOver: [5] });
+    });
+
+    test('not either where a start has begun to write over it', async () => {
+      const batches = provisional.batches.slice(1);
+      const torn = { ...provisional, batches, previousCrc: 101, damaged: true };
+      expect(await baseOf([torn, data, older])).toEqual({ epoch: 10, passedOver: [5] });
+    });
+
+    test('once it lets another go', async () => {
+      const counting = { ...provisional, batches: [...provisional.batches, letsGo] };
+      expect(await baseOf([counting, data, older])).toEqual({ epoch: 11, passedOver: [] });
+      const unsound = { ...letsGo, sound: false };
+      const waiting = { ...provisional, batches: [...provisional.batches, unsound] };
+      expect(await baseOf([waiting, data, older])).toEqual({ epoch: 10, passedOver: [5] });
+    });
+
+    test('if what it was copied from is not there any more', async () => {
+      expect(await baseOf([provisional, data])).toEqual({ epoch: 11, passedOver: [] });
+    });
+
+    test('not behind one that let go what its header calls live', async () => {
+      const batches = [
+        { fresh: 1, crc: 101, previousCrc: 90 },
+        { ...letsGo, crc: 102 },
+      ];
+      const first = provisional.batches.map((batch) => ({ ...batch, previousCrc: 102 }));
+      const behind = { ...provisional, slot: 3, batches: first };
+      expect(await baseOf([behind, { ...data, batches }])).toEqual({ epoch: 10, passedOver: [3] });
+    });
   });
 
   test('what was synced, since a kill leaves it in the page cache alone', async () => {
@@ -128,7 +176,7 @@ describe('a start goes on from', () => {
 async function baseOf(
   plans: readonly SegmentPlan[],
   sync: (slot: number) => boolean = () => true,
-): Promise<{ epoch: number; passedOver: readonly number[] } | undefined> {
+): Promise<{ epoch: number; passedOver: readonly number[]; isSuspect?: true } | undefined> {
   const candidates = plans.map(candidateOf);
   const base = await findBase(candidates, {
     walk: async (candidate) => {
@@ -138,11 +186,13 @@ async function baseOf(
     },
     sync: async (slot) => sync(slot),
   });
-  return base && { epoch: base.candidate.epoch, passedOver: base.passedOver };
+  if (base === undefined) return undefined;
+  const { candidate, passedOver, isSuspect } = base;
+  return { epoch: candidate.epoch, passedOver, ...(isSuspect && { isSuspect }) };
 }
 
 function candidateOf(plan: SegmentPlan): Candidate {
-  const { slot, epoch, live, next, previousEpoch } = plan;
+  const { slot, epoch, live, next, previousEpoch, previousCrc, batches } = plan;
   const header =
     live === undefined
       ? undefined
@@ -150,21 +200,27 @@ function candidateOf(plan: SegmentPlan): Candidate {
           nextSlot: next,
           slotCount: 16,
           live: [...live, { slot, epoch }],
-          previous: { epoch: previousEpoch ?? 0 },
+          previous: { epoch: previousEpoch ?? 0, lastCrc: previousCrc ?? batches[0]?.previousCrc },
         } as unknown as SegmentHeader);
   return { slot, epoch, header, startOffset: 4096 };
 }
 
 function foundOf(plan: SegmentPlan, candidate: Candidate): Found {
   const batches = plan.batches.map(
-    ({ fresh, crc, previousCrc, sound }): WalkedBatch => ({
-      header: { freshCount: fresh, headerCrc: crc, previousCrc } as BatchHeader,
-      sound: sound ?? true,
-    }),
+    ({ fresh, crc, previousCrc, sound, letsGo }, at, all): WalkedBatch => {
+      const before = all.slice(0, at + 1);
+      const isProvisional = before.every((batch) => batch.fresh === 0 && !batch.letsGo);
+      const flags = isProvisional ? BATCH_PROVISIONAL : 0;
+      return {
+        header: { freshCount: fresh, headerCrc: crc, previousCrc, flags, letsGo } as BatchHeader,
+        sound: sound ?? true,
+      };
+    },
   );
-  const damaged =
-    plan.damaged === true ? [{ position: 8192, lengthBytes: 4096, header: undefined }] : [];
-  const walk = { batches, damaged, torn: [], endOffset: 0 };
+  const bad = [{ position: 8192, lengthBytes: 4096, header: undefined }];
+  const damaged = plan.damaged === true ? bad : [];
+  const torn = plan.torn === true ? bad : [];
+  const walk = { batches, damaged, torn, endOffset: 0 };
   return { candidate, walk, bytes: new Uint8Array(0) };
 }
 
