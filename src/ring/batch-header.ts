@@ -10,6 +10,8 @@ export interface FreshRun {
   readonly count: number;
   /** Attributes and payload. */
   readonly bytes: number;
+  /** Of the topics and client ids that were defined with its records. */
+  readonly nameBytes: number;
 }
 
 /** Copies of one partition, by rising offset and sequence: some of those in between. */
@@ -22,6 +24,8 @@ export interface CarriedRun {
   readonly count: number;
   /** Attributes and payload. */
   readonly bytes: number;
+  /** Of the topics and client ids that were defined with its records. */
+  readonly nameBytes: number;
 }
 
 /** A partition made since the segment's header was written; else the header names it. */
@@ -115,6 +119,7 @@ export function encodeFreshRun(writer: ByteWriter, run: FreshRun): void {
   writer.varint(run.firstOffset);
   writer.varint(run.count);
   writer.varint(run.bytes);
+  writer.varint(run.nameBytes);
 }
 
 export function decodeFreshRun(reader: ByteReader): FreshRun {
@@ -123,6 +128,7 @@ export function decodeFreshRun(reader: ByteReader): FreshRun {
     firstOffset: reader.varint(),
     count: reader.varint(),
     bytes: reader.varint(),
+    nameBytes: reader.varint(),
   };
 }
 
@@ -134,6 +140,7 @@ export function encodeCarriedRun(writer: ByteWriter, run: CarriedRun): void {
   writer.varint(run.lastSequence - run.firstSequence);
   writer.varint(run.count);
   writer.varint(run.bytes);
+  writer.varint(run.nameBytes);
 }
 
 export function decodeCarriedRun(reader: ByteReader): CarriedRun {
@@ -142,8 +149,9 @@ export function decodeCarriedRun(reader: ByteReader): CarriedRun {
   const lastOffset = firstOffset + reader.varint();
   const firstSequence = reader.varint();
   const lastSequence = firstSequence + reader.varint();
-  const [count, bytes] = [reader.varint(), reader.varint()];
-  return { partitionId, firstOffset, lastOffset, firstSequence, lastSequence, count, bytes };
+  const range = { firstOffset, lastOffset, firstSequence, lastSequence };
+  const [count, bytes, nameBytes] = [reader.varint(), reader.varint(), reader.varint()];
+  return { partitionId, ...range, count, bytes, nameBytes };
 }
 
 /**

@@ -39,6 +39,7 @@ interface OpenRun {
   readonly firstOffset: number;
   count: number;
   bytes: number;
+  nameBytes: number;
 }
 
 interface OpenCarriedRun {
@@ -50,6 +51,7 @@ interface OpenCarriedRun {
   lastSequence: number;
   count: number;
   bytes: number;
+  nameBytes: number;
 }
 
 export interface BatchOpening {
@@ -110,6 +112,8 @@ export class BatchWriter {
   #position = HEADROOM_BYTES;
   #end = 0;
   #headerBound = 0;
+  /** Of the definitions whose first record is still to come. */
+  #newNameBytes = 0;
   #previousRun = 0;
   #previousSource = 0;
   #previousFlags = 0;
@@ -155,6 +159,7 @@ export class BatchWriter {
     this.#position = HEADROOM_BYTES;
     this.#headerBound = BATCH_FIXED_BYTES;
     this.#end = HEADROOM_BYTES + opening.maxBytes;
+    this.#newNameBytes = 0;
     this.#previousRun = 0;
     this.#previousSource = 0;
     this.#previousFlags = 0;
@@ -176,10 +181,12 @@ export class BatchWriter {
   }
 
   define(number: number, topic: string, origin: string): void {
+    const before = this.#definitions.length;
     this.#definitions.varint(number);
     this.#definitions.text(topic);
     this.#definitions.text(origin);
     this.definitionCount++;
+    this.#newNameBytes += this.#definitions.length - before;
   }
 
   definePartition(partition: PartitionDefinition): void {
@@ -224,6 +231,8 @@ export class BatchWriter {
     assert(entry !== undefined, 'a run was not opened');
     entry.count++;
     entry.bytes += attributes.length + payloadEnd - payloadStart;
+    entry.nameBytes += this.#newNameBytes;
+    this.#newNameBytes = 0;
     this.freshCount++;
   }
 
@@ -261,6 +270,8 @@ export class BatchWriter {
     entry.lastSequence = sequence;
     entry.count++;
     entry.bytes += attributes.length + payload.length;
+    entry.nameBytes += this.#newNameBytes;
+    this.#newNameBytes = 0;
     this.flags |= BATCH_HAS_CARRIED;
   }
 
@@ -332,12 +343,7 @@ export class BatchWriter {
   }
 
   #freshRuns(): FreshRun[] {
-    return this.runs.map(({ partitionId, firstOffset, count, bytes }) => ({
-      partitionId,
-      firstOffset,
-      count,
-      bytes,
-    }));
+    return this.runs.map(({ partition: _, ...run }) => run);
   }
 
   #carriedRuns(): CarriedRun[] {
@@ -354,6 +360,7 @@ export class BatchWriter {
       firstOffset: offset,
       count: 0,
       bytes: 0,
+      nameBytes: 0,
     });
     this.#headerBound += 24;
     return partition.runIndex;
@@ -379,6 +386,7 @@ export class BatchWriter {
       lastSequence: sequence - 1,
       count: 0,
       bytes: 0,
+      nameBytes: 0,
     });
     this.#headerBound += 44;
     return partition.carriedIndex;

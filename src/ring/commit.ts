@@ -268,10 +268,10 @@ export class Committer {
     state.cache.putWritten(key, header.position, header, writer.body);
     const lastSequence = header.firstSequence + header.freshCount - 1;
     state.durableSequence = Math.max(state.durableSequence, lastSequence);
-    for (const { partition, firstOffset, count, bytes } of writer.runs) {
-      const lastOffset = firstOffset + count - 1;
-      const { firstSequence } = header;
-      partition.kept.add({ firstOffset, lastOffset, firstSequence, lastSequence, count, bytes });
+    const { firstSequence } = header;
+    for (const { partition, firstOffset, count, bytes, nameBytes } of writer.runs) {
+      const range = { firstOffset, lastOffset: firstOffset + count - 1 };
+      partition.kept.add({ ...range, firstSequence, lastSequence, count, bytes, nameBytes });
     }
     this.#appender.noLongerPending(writer);
     for (const run of writer.runs) run.partition.becomeDurable(run.firstOffset + run.count);

@@ -7,6 +7,8 @@ export interface OffsetRange {
   readonly count: number;
   /** Attributes and payload. */
   readonly bytes: number;
+  /** Of the topics and client ids that were defined with its records. */
+  readonly nameBytes: number;
 }
 
 /** A range that knows whether it has each offset from the first to the last. */
@@ -126,6 +128,7 @@ function union(a: ExtentRange, b: ExtentRange): ExtentRange {
     lastSequence: Math.max(a.lastSequence, b.lastSequence),
     count: a.count + b.count,
     bytes: a.bytes + b.bytes,
+    nameBytes: a.nameBytes + b.nameBytes,
     isWhole: touches && a.isWhole && b.isWhole,
   };
 }

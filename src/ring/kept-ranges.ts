@@ -119,8 +119,8 @@ export function sequenceToKeep(ranges: readonly OffsetRange[], maxBytes: number)
   return high;
 }
 
-function weightOf({ bytes, count }: OffsetRange): number {
-  return bytes + RECORD_OVERHEAD_BYTES * count;
+function weightOf({ bytes, nameBytes, count }: OffsetRange): number {
+  return bytes + nameBytes + RECORD_OVERHEAD_BYTES * count;
 }
 
 function spanOf({ firstOffset, lastOffset }: OffsetRange): number {
@@ -144,13 +144,14 @@ function joined(a: OffsetRange, b: OffsetRange): OffsetRange {
     lastSequence: b.lastSequence,
     count: a.count + b.count,
     bytes: a.bytes + b.bytes,
+    nameBytes: a.nameBytes + b.nameBytes,
   };
 }
 
 function rangeFrom(range: OffsetRange, offset: number): OffsetRange {
   if (offset <= range.firstOffset) return range;
   const share = (range.lastOffset + 1 - offset) / spanOf(range);
-  const { lastOffset, firstSequence, lastSequence, count, bytes } = range;
+  const { lastOffset, firstSequence, lastSequence, count, bytes, nameBytes } = range;
   return {
     firstOffset: offset,
     lastOffset,
@@ -158,5 +159,6 @@ function rangeFrom(range: OffsetRange, offset: number): OffsetRange {
     lastSequence,
     count: Math.round(count * share),
     bytes: Math.round(bytes * share),
+    nameBytes: Math.round(nameBytes * share),
   };
 }

@@ -61,7 +61,7 @@ export class Segment {
 
   /** Takes note of a batch that is on flash. */
   addBatch(place: BatchPlace, headerCrc: number): void {
-    for (const { partitionId, firstOffset, count, bytes } of place.runs) {
+    for (const { partitionId, firstOffset, count, bytes, nameBytes } of place.runs) {
       this.extentOf(partitionId).addFresh({
         firstOffset,
         lastOffset: firstOffset + count - 1,
@@ -69,6 +69,7 @@ export class Segment {
         lastSequence: place.firstSequence + place.freshCount - 1,
         count,
         bytes,
+        nameBytes,
         isWhole: true,
       });
     }
@@ -91,19 +92,15 @@ export class Segment {
 export function wholeRuns(batch: {
   readonly runs: readonly FreshRun[];
   readonly carried: readonly CarriedRun[];
-}): FreshRun[] {
+}): Pick<FreshRun, 'partitionId' | 'firstOffset' | 'count'>[] {
   const whole = batch.carried.filter(
     ({ firstOffset, lastOffset, count }) => lastOffset - firstOffset + 1 === count,
   );
-  return [
-    ...batch.runs,
-    ...whole.map(({ partitionId, firstOffset, count, bytes }) => ({
-      partitionId,
-      firstOffset,
-      count,
-      bytes,
-    })),
-  ];
+  return [...batch.runs, ...whole].map(({ partitionId, firstOffset, count }) => ({
+    partitionId,
+    firstOffset,
+    count,
+  }));
 }
 
 export function placeOf(header: BatchHeader, lengthBytes: number): BatchPlace {

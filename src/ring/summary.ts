@@ -104,6 +104,7 @@ function encodeRange(writer: ByteWriter, range: ExtentRange): void {
   writer.varint(range.lastSequence - range.firstSequence);
   writer.varint(range.count);
   writer.varint(range.bytes);
+  writer.varint(range.nameBytes);
   writer.varint(range.isWhole ? 1 : 0);
 }
 
@@ -120,8 +121,16 @@ function decodeRange(reader: ByteReader): ExtentRange {
   const lastOffset = firstOffset + reader.varint();
   const firstSequence = reader.varint();
   const lastSequence = firstSequence + reader.varint();
-  const [count, bytes, isWhole] = [reader.varint(), reader.varint(), reader.varint() === 1];
-  return { firstOffset, lastOffset, firstSequence, lastSequence, count, bytes, isWhole };
+  return {
+    firstOffset,
+    lastOffset,
+    firstSequence,
+    lastSequence,
+    count: reader.varint(),
+    bytes: reader.varint(),
+    nameBytes: reader.varint(),
+    isWhole: reader.varint() === 1,
+  };
 }
 
 function encodeBatches(

@@ -179,7 +179,7 @@ export interface RingStatistics {
   readonly failure: Error | undefined;
 }
 
-/** What a record takes in a quota beside its attributes and payload: about what its encoding adds. */
+/** What a record takes in a quota beside attributes, payload and the names defined with it: about what its encoding adds. */
 export const RECORD_OVERHEAD_BYTES = 8;
 
 /** Told once that everything appended before it asked is durable. */
@@ -326,7 +326,7 @@ export interface Ring {
   trim(partitionId: number, offset: Offset): void;
   /**
    * Lets the oldest records of these partitions go, in order of sequence over all of them, until what
-   * is left takes at most `maxBytes` of attributes, payload and {@link RECORD_OVERHEAD_BYTES} each: in
+   * is left takes at most `maxBytes` of attributes, payload, names and {@link RECORD_OVERHEAD_BYTES} each: in
    * proportion within a segment, so rather less. `keepFrom` is a partition's offset that must stay.
    */
   trimToBytes(

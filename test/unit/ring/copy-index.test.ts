@@ -14,6 +14,7 @@ function range(firstOffset: number, lastOffset: number, isWhole = true): ExtentR
     lastSequence: lastOffset,
     count,
     bytes: count,
+    nameBytes: 0,
     isWhole,
   };
 }

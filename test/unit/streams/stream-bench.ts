@@ -77,7 +77,13 @@ export class StreamBench {
   }
 
   /** Appends records of `bytes` random ones each, so many a commit, as fast as the ring takes them. */
-  async publish(name: string, count: number, bytes = 1_000, perCommit = 20): Promise<void> {
+  async publish(
+    name: string,
+    count: number,
+    bytes = 1_000,
+    perCommit = 20,
+    topicOf = (n: number) => `${name}/${n % 7}`,
+  ): Promise<void> {
     for (let n = 0; n < count; n += 1) {
       while (!this.ring.accepting) {
         await this.bench.clock.runUntil(
@@ -87,7 +93,7 @@ export class StreamBench {
       const stream = this.stream(name);
       const partitionId = partitionFor(stream, `key-${n}`);
       const payload = this.#random.bytes(bytes);
-      const request = { partitionId, source: source(`${name}/${n % 7}`), flags: 0 };
+      const request = { partitionId, source: source(topicOf(n)), flags: 0 };
       this.ring.append({ ...request, attributes: NONE, payload, rides: false });
       stream.gate?.took(partitionId, bytes);
       if (n % perCommit === perCommit - 1) await this.bench.flush();
