@@ -65,15 +65,18 @@ export class BlockedPublishers {
     return waiters;
   }
 
-  /** In the order in which they came; who finds no room waits on. */
+  /** In the order in which they came: where one finds no room, it and those behind it wait on. */
   #moved(gate: StreamGate): void {
     const waiters = [...(this.#gates.get(gate) ?? [])];
     this.#gates.delete(gate);
-    for (const connection of waiters) {
+    for (const [index, connection] of waiters.entries()) {
       const waiting = this.#waiting.get(connection);
       if (waiting === undefined) continue;
       this.#retry(connection, waiting.view);
-      if (this.#gates.get(gate)?.has(connection) === true) continue;
+      if (this.#gates.get(gate)?.has(connection) === true) {
+        for (const behind of waiters.slice(index + 1)) this.#waitersOf(gate).add(behind);
+        return;
+      }
       this.forget(connection);
       connection.unblock();
     }
