@@ -3,18 +3,11 @@ import { CisternError } from '../base/errors.ts';
 import type { Clock } from '../platform/clock.ts';
 import { CompressionPolicy } from './compression-policy.ts';
 import type { ActiveSegment, PendingBatch, SealedSegment } from './active-segment.ts';
-import { BATCH_FIXED_BYTES } from './batch-header.ts';
 import { type DecodedRecord, decodeRecords } from './batch-reader.ts';
 import { BatchWriter } from './batch-writer.ts';
-import {
-  BATCH_CLOSED,
-  BATCH_PROVISIONAL,
-  PAGE_BYTES,
-  RECORD_FLAGS_MASK,
-  toPages,
-} from './format.ts';
+import { BATCH_CLOSED, BATCH_PROVISIONAL, PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
 import type { Partition } from './partitions.ts';
-import { MAX_RECORD_PREFIX_BYTES } from './record-format.ts';
+import { letGoBytes, MAX_HEAD_BYTES, summaryReserve } from './reserves.ts';
 import type { RingState } from './ring-state.ts';
 import type { Segment } from './segment.ts';
 import type { PreviousEnd } from './segment-header.ts';
@@ -47,9 +40,6 @@ const PENDING_RECORD_BYTES = 64;
  * segment is written, and well-compressed ones would add up to hundreds of MiB.
  */
 const MAX_SOURCES_A_SEGMENT = 32_768;
-
-/** At most what a partition and its head take in a batch's header, and a partition's number and index. */
-const MAX_HEAD_BYTES = 32;
 
 /** Where a batch begins that takes up what another one held. */
 interface BatchStart {
@@ -246,16 +236,6 @@ export class Appender {
     writer.letsGo = { epoch, heads };
     active.slotsInHand++;
     this.close();
-  }
-
-  /** At most what a batch takes that lets a segment go: heads, and what no header names yet. */
-  #letGoBytes({ partitionCount }: ActiveSegment): number {
-    const { all } = this.#state.partitions;
-    const unnamed = all
-      .slice(partitionCount)
-      .map(({ stream }) => MAX_HEAD_BYTES + 3 * stream.length);
-    const fixed = BATCH_FIXED_BYTES + MAX_RECORD_PREFIX_BYTES + MAX_HEAD_BYTES * (all.length + 1);
-    return toPages(unnamed.reduce((sum, bytes) => sum + bytes, fixed));
   }
 
   /** So many more are free in the header of the active segment than were in hand when it was opened. */
@@ -494,11 +474,12 @@ export class Appender {
     active.definedPartitions = this.#state.partitions.all.length;
   }
 
-  /** For the summary; in the last slot, where each page counts, only for what lets a segment go. */
+  /** At the end of a segment; in the last slot, where each page counts, only for what lets a segment go. */
   #reserveOf(active: ActiveSegment): number {
-    if (this.takesCopiesOnly) return this.#letGoBytes(active);
-    const wanted = Math.ceil((active.summaryBytes + 128) / PAGE_BYTES) * PAGE_BYTES;
-    return Math.min(wanted, this.#state.identity.segmentSizeBytes / 8);
+    const { identity, partitions } = this.#state;
+    return this.takesCopiesOnly
+      ? letGoBytes(partitions.all, active.partitionCount)
+      : summaryReserve(active.summaryBytes, identity.segmentSizeBytes);
   }
 
   #clockNow(): EventTime {

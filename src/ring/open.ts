@@ -308,9 +308,8 @@ function prepareFirstBatch(
   options: RingOptions,
 ): FirstBatch {
   const { slots } = state;
-  // Torn over a segment that was passed over, the first batch would leave parts of that one which
-  // look like damage. So it goes elsewhere where it can; else over the newest of them, which then was
-  // being written when the power went, and so has no second batch, or was provisional.
+  // What newer segments name may have been written, so the first batch goes elsewhere where it can, and
+  // else over the newest of them.
   const passedOver = [...(known?.passedOver ?? [])];
   if (slots.inHand === 0) freeOne(slots, passedOver);
   makeRoom(state, known?.unsealed.hasHeader ?? true);

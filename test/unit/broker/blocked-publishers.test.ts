@@ -24,10 +24,11 @@ function blockedCrowd(size: number) {
   const gate = new Gate();
   const tried: string[] = [];
   const unblocked: string[] = [];
+  const names = new Map<Connection, string>();
   const blocked = new BlockedPublishers({
     clock: new SimClock(),
     retry: (connection, view) => {
-      tried.push(String(connection));
+      tried.push(names.get(connection) ?? '?');
       if (gate.room === 0) blocked.block(connection, view, gate as unknown as StreamGate);
       else gate.room -= 1;
     },
@@ -36,11 +37,12 @@ function blockedCrowd(size: number) {
   const view = { buffer: new Uint8Array(8), payloadEnd: 8 } as PublishView;
   const crowd = Array.from({ length: size }, (_, index) => {
     const name = `c${index}`;
-    return {
-      toString: () => name,
+    const connection = {
       block: () => undefined,
       unblock: () => unblocked.push(name),
     } as unknown as Connection;
+    names.set(connection, name);
+    return connection;
   });
   for (const connection of crowd) blocked.block(connection, view, gate as unknown as StreamGate);
   return { gate, tried, unblocked, blocked, crowd };
