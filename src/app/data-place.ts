@@ -29,8 +29,9 @@ export async function examinePlace(storage: StorageConfig, disks: DiskSurvey): P
   const ringPath = `${storage.path}/ring`;
   const fileSystem = await disks.fileSystemOf(ringPath);
   const plan = planRing(await disks.filesIn(ringPath), storage);
+  const unusable = await firstRefusal([storage.path, ringPath, `${storage.path}/state`], disks);
   if (fileSystem === undefined) {
-    const [refusal, warnings, copiesOnWrite] = [undefined, [], false];
+    const [refusal, warnings, copiesOnWrite] = [unusable, [], false];
     return { ringPath, fileSystem, plan, refusal, warnings, copiesOnWrite };
   }
   const findings = findingsOf(fileSystem);
@@ -44,7 +45,9 @@ export async function examinePlace(storage: StorageConfig, disks: DiskSurvey): P
     plan,
     refusal:
       refused === undefined
-        ? (segmentRefusal(storage, plan) ?? roomRefusal(storage, plan, fileSystem, stateBytes))
+        ? (unusable ??
+          segmentRefusal(storage, plan) ??
+          roomRefusal(storage, plan, fileSystem, stateBytes))
         : placeRefusal(refused, fileSystem),
     warnings: [
       ...findings.map((finding) => warningOf(finding, fileSystem)),
@@ -52,6 +55,18 @@ export async function examinePlace(storage: StorageConfig, disks: DiskSurvey): P
     ],
     copiesOnWrite: findings.some(({ verdict }) => verdict === 'copy_on_write'),
   };
+}
+
+/** The folders below may be another user's, who started it once. */
+async function firstRefusal(
+  directories: readonly string[],
+  disks: DiskSurvey,
+): Promise<CisternError | undefined> {
+  for (const directory of directories) {
+    const refusal = await disks.refusalOf(directory);
+    if (refusal !== undefined) return refusal;
+  }
+  return undefined;
 }
 
 /** One who names no path tries it where he is; one who names it means it to stay. */

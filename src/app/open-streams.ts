@@ -1,11 +1,10 @@
 import type { Config } from '../config/types.ts';
-import type { Logger } from '../platform/logger.ts';
-import { FIRST_STREAM_PARTITION_ID, type Ring } from '../ring/types.ts';
 import { StreamCursors } from '../streams/stream-cursors.ts';
 import { StreamKeeper } from '../streams/stream-keeper.ts';
 import { StreamTable } from '../streams/stream-table.ts';
 import { Timekeeper } from '../streams/timekeeper.ts';
 import type { Environment } from './environment.ts';
+import { forgottenStreams } from './next-start.ts';
 import type { Storage } from './storage.ts';
 
 /** What the broker, the uplinks and the status share of the streams. */
@@ -35,28 +34,9 @@ export function openStreams(
     segmentSizeBytes: config.storage.segmentSizeBytes,
     ageMs: (time) => times.ageMs(time),
   });
-  warnOfForgottenStreams(config, ring, logger.child('stream'));
-  return { times, streams, cursors, keeper };
-}
-
-/**
- * A stream that was taken out of the configuration, or has another name there now, still has its
- * records: nothing forwards them, no status names them, and rotation takes them with the others.
- */
-function warnOfForgottenStreams(
-  { streams }: Config,
-  ring: Pick<Ring, 'partitions'>,
-  logger: Logger,
-): void {
-  const configured = new Set(streams.map(({ name }) => name));
-  const forgotten = new Map<string, number>();
-  for (const { id, stream, headOffset, tailOffset } of ring.partitions()) {
-    if (id < FIRST_STREAM_PARTITION_ID || configured.has(stream)) continue;
-    forgotten.set(stream, (forgotten.get(stream) ?? 0) + tailOffset - headOffset);
-  }
-  for (const [stream, records] of forgotten) {
-    if (records === 0) continue;
+  for (const { name, records } of forgottenStreams(config.streams, ring.partitions())) {
     const meaning = 'It is not configured any more: no uplink sends what the ring holds of it.';
-    logger.warn('stream.not_configured', { stream, records, meaning });
+    logger.child('stream').warn('stream.not_configured', { stream: name, records, meaning });
   }
+  return { times, streams, cursors, keeper };
 }

@@ -1,3 +1,5 @@
+import type { CisternError } from '../base/errors.ts';
+
 /** The file system that a directory is on. */
 export interface FileSystemFacts {
   /** As the kernel names it, such as `ext4`, `tmpfs` or `fuse.sshfs`. */
@@ -23,6 +25,11 @@ export interface DiskSurvey {
    * system does not tell.
    */
   fileSystemOf(path: string): Promise<FileSystemFacts | undefined>;
+  /**
+   * Why this user cannot keep data in the directory, made if need be; undefined where nothing speaks
+   * against it. Nothing is tried, so the device may still refuse.
+   */
+  refusalOf(directory: string): Promise<CisternError | undefined>;
   /** The files in a directory; none where there is no such directory, or it may not be read. */
   filesIn(path: string): Promise<readonly FileFacts[]>;
   /**

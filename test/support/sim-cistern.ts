@@ -137,6 +137,7 @@ export class SimCistern {
       readTokenKeys,
       disks: {
         fileSystemOf: async () => this.fileSystem,
+        refusalOf: async () => undefined,
         filesIn: async () => [],
         stopCopyOnWrite: async () => true,
       },

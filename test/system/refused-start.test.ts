@@ -259,6 +259,32 @@ test('check tells of the place what the start would, and makes nothing', async (
   expect(existsSync(path)).toBe(false);
 }, 60_000);
 
+test('check sees that the data directory is a file, and what a start without its stream would forget', async () => {
+  const file = join(await folder(), 'file');
+  await writeFile(file, '');
+  const check = async (path: string, more = '') => {
+    const configPath = join(await folder(), 'cistern.toml');
+    await writeFile(configPath, await configuration({ path, more }));
+    const child = new TestProcess(executablePath(), ['check', '--config', configPath]);
+    return { exitCode: await child.exited(), output: child.output() };
+  };
+  const refused = await check(join(file, 'data'));
+  expect(refused.exitCode).toBe(DATA_UNUSABLE);
+  expect(refused.output).toContain(`${file} is a file.`);
+
+  const dataDir = join(await folder(), 'data');
+  const broker = await start({ dataDir, size: '64MiB' });
+  const { client } = await WireClient.connect(broker.mqttPort, { clientId: 'device' });
+  const message = { topic: 'a', payload: 'x', qos: 1, retain: false, dup: false } as const;
+  client.send({ cmd: 'publish', ...message, messageId: 1 });
+  await client.next('puback');
+  client.destroy();
+  await broker.shutDown();
+  const renamed = await check(dataDir, '[[stream]]\nname = "renamed"\ntopics = ["#"]\n');
+  expect(renamed.exitCode).toBe(0);
+  expect(renamed.output).toContain('The ring holds one record of the stream "default"');
+}, 60_000);
+
 test('btrfs is refused by name; with allow_cow the ring is made to be overwritten in place', async () => {
   await ensureProgram('mkfs.btrfs', 'btrfs-progs');
   const mounted = new MountedDisk(400, 'btrfs');

@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process';
 import { statSync } from 'node:fs';
-import { readdir, readFile, realpath, statfs } from 'node:fs/promises';
+import { access, constants, readdir, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import type { CisternError } from '../../base/errors.ts';
 import type { DiskSurvey, FileFacts, FileSystemFacts } from '../disk-survey.ts';
+import { unusableDirectory } from './lock.ts';
 import { mountOf } from './mount-info.ts';
 
 /** st_blocks counts in this unit whatever the file system's own is: stat(2). */
@@ -32,7 +34,7 @@ const NAME_OF_MAGIC: ReadonlyMap<number, string> = new Map([
 ]);
 
 export function createNodeDiskSurvey(): DiskSurvey {
-  return { fileSystemOf, filesIn, stopCopyOnWrite };
+  return { fileSystemOf, refusalOf, filesIn, stopCopyOnWrite };
 }
 
 async function fileSystemOf(path: string): Promise<FileSystemFacts | undefined> {
@@ -58,8 +60,23 @@ async function nearestExisting(path: string): Promise<string> {
     return await realpath(path);
   } catch (error) {
     const above = dirname(path);
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || above === path) throw error;
+    const code = (error as NodeJS.ErrnoException).code ?? '';
+    if (!['ENOENT', 'ENOTDIR'].includes(code) || above === path) throw error;
     return nearestExisting(above);
+  }
+}
+
+async function refusalOf(directory: string): Promise<CisternError | undefined> {
+  try {
+    const existing = await nearestExisting(resolve(directory));
+    if (!(await stat(existing)).isDirectory()) {
+      const isIt = existing === (await realpath(directory).catch(() => undefined));
+      throw new Error(`${isIt ? 'it' : existing} is a file`);
+    }
+    await access(existing, constants.W_OK | constants.X_OK);
+    return undefined;
+  } catch (cause) {
+    return unusableDirectory(directory, cause);
   }
 }
 

@@ -32,7 +32,8 @@ export async function acquireDataLock(directory: string): Promise<DataLock> {
   try {
     await bind(server, name);
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw unwritable(directory, cause);
+    if ((cause as NodeJS.ErrnoException).code !== 'EADDRINUSE')
+      throw unusableDirectory(directory, cause);
     const pid = await askHolder(name);
     const holder = pid === undefined ? 'another process' : `process ${pid}`;
     throw new CisternError('DATA_IN_USE', `The data in ${directory} is in use by ${holder}.`, {
@@ -55,7 +56,7 @@ async function lockName(directory: string): Promise<string> {
     const { dev, ino } = found;
     return `\0cistern-data-${dev}-${ino}`;
   } catch (cause) {
-    throw unwritable(directory, cause);
+    throw unusableDirectory(directory, cause);
   }
 }
 
@@ -78,7 +79,8 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-function unwritable(directory: string, cause: unknown): CisternError {
+/** What a start says, and `check` before it. */
+export function unusableDirectory(directory: string, cause: unknown): CisternError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new CisternError(
     'DATA_UNWRITABLE',

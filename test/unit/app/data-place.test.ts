@@ -18,6 +18,7 @@ function world(
   const ext4 = { type: 'ext4', mountPoint: '/var', options: [], freeBytes: ROOMY };
   return {
     fileSystemOf: async () => ({ ...ext4, ...facts }),
+    refusalOf: async () => undefined,
     filesIn: async (path) => (path.endsWith('/ring') ? ring : state),
     stopCopyOnWrite: async () => true,
   };

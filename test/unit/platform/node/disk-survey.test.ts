@@ -48,6 +48,22 @@ describe('this machine', () => {
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
+  test('tells before a start that it could not keep its data there', async () => {
+    const file = join(folder, 'a-file');
+    await writeFile(file, '');
+    await expect(disks.refusalOf(folder)).resolves.toBeUndefined();
+    await expect(disks.refusalOf(join(folder, 'not', 'yet'))).resolves.toBeUndefined();
+    await expect(disks.refusalOf(file)).resolves.toMatchObject({
+      code: 'DATA_UNWRITABLE',
+      message: `The data directory ${file} cannot be used: it is a file.`,
+    });
+    await expect(disks.refusalOf(join(file, 'data'))).resolves.toMatchObject({
+      message: `The data directory ${join(file, 'data')} cannot be used: ${file} is a file.`,
+    });
+    // Not even root may write there.
+    await expect(disks.refusalOf('/proc/sys/kernel/random/boot_id')).resolves.toBeDefined();
+  });
+
   test('agrees with df(1) on a directory, and on one that is not there yet', async () => {
     const columns = ['--output=fstype,target', '-B1', folder];
     const [type, mountPoint] = execFileSync('df', columns).toString().split('\n')[1]!.split(/\s+/);
