@@ -205,6 +205,16 @@ function addStreams(page: MetricsPage, { streams }: Status): void {
     'Of the records kept, uncompressed.',
     partitions.map(({ labels, partition }) => [labels, partition.bytes]),
   );
+  page.gauge(
+    'stream_quota_bytes',
+    'As configured.',
+    streams.map(({ name, quotaBytes }) => [{ stream: name }, quotaBytes]),
+  );
+  page.gauge(
+    'stream_quota_used_bytes',
+    'Of the quota: what is kept or, of streams that reject or block, not yet sent.',
+    streams.map(({ name, quotaUsedBytes }) => [{ stream: name }, quotaUsedBytes]),
+  );
   page.counter(
     'stream_dropped_total',
     'Records that a policy dropped.',

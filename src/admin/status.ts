@@ -1,3 +1,4 @@
+import type { StreamConfig } from '../config/types.ts';
 import type { UplinkStatus } from '../uplink/types.ts';
 
 /**
@@ -133,6 +134,14 @@ export interface DeviceStatus {
 
 export interface StreamStatus {
   readonly name: string;
+  readonly whenFull: StreamConfig['whenFull'];
+  /** As configured; null where the stream has what the others leave. */
+  readonly quotaBytes: number | null;
+  /**
+   * What takes of the quota, properties, payload and 8 bytes a record: all that is kept or, where the
+   * stream rejects or blocks when full, what some uplink has yet to pass. Null without a quota.
+   */
+  readonly quotaUsedBytes: number | null;
   readonly partitions: readonly PartitionStatus[];
   readonly dropped: DropCounts;
 }

@@ -7,7 +7,8 @@ import type { Clock } from '../platform/clock.ts';
 import type { EventTimes } from '../ring/event-time.ts';
 import type { Ring, RingStatistics } from '../ring/types.ts';
 import type { StreamKeeper } from '../streams/stream-keeper.ts';
-import type { StreamTable } from '../streams/stream-table.ts';
+import type { StreamCursors } from '../streams/stream-cursors.ts';
+import type { OpenStream, StreamTable } from '../streams/stream-table.ts';
 import type { UplinkLapse } from '../uplink/lap-watch.ts';
 import type { UplinkStatus } from '../uplink/types.ts';
 import { Alarms, type Condition } from './alarms.ts';
@@ -26,6 +27,7 @@ export interface StatusParts {
   readonly device: BlockDevice | undefined;
   readonly broker: Broker;
   readonly streams: StreamTable;
+  readonly cursors: StreamCursors;
   readonly keeper: StreamKeeper;
   readonly listeners: () => readonly ListenerStatus[];
   readonly uplinks: () => readonly UplinkStatus[];
@@ -103,6 +105,9 @@ export class StatusReport {
     keeper.keepToQuotas();
     return streams.streams.map((stream) => ({
       name: stream.config.name,
+      whenFull: stream.config.whenFull,
+      quotaBytes: stream.config.quotaBytes ?? null,
+      quotaUsedBytes: this.#quotaUsedBytes(stream),
       // Of an earlier generation nothing is said once it is empty.
       partitions: stream.allPartitionIds
         .flatMap((id) => storage.ring.partition(id) ?? [])
@@ -122,6 +127,15 @@ export class StatusReport {
         ...broker.refusedBy(stream.config.name),
       ]),
     }));
+  }
+
+  #quotaUsedBytes({ config, allPartitionIds }: OpenStream): number | null {
+    const { cursors, storage } = this.#parts;
+    if (config.quotaBytes === undefined) return null;
+    const from = (id: number): number =>
+      config.whenFull === 'drop_oldest' ? 0 : (cursors.lowest(id) ?? 0);
+    const weights = allPartitionIds.map((id) => storage.ring.weightFrom(id, from(id)));
+    return Math.round(weights.reduce((sum, weight) => sum + weight, 0));
   }
 
   #conditions(uplinks: readonly UplinkStatus[]): Condition[] {

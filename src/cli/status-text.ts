@@ -1,7 +1,7 @@
 import type { DropCounts, Status } from '../admin/status.ts';
 import { describeSize } from '../config/units.ts';
 import type { UplinkStatus } from '../uplink/types.ts';
-import { count, duration, plural, row } from './text-parts.ts';
+import { count, duration, percent, plural, row } from './text-parts.ts';
 
 /** The status on one screen, for people. */
 export function formatStatus(status: Status): string {
@@ -47,8 +47,19 @@ export function formatStatus(status: Status): string {
     ),
     '',
     ...table([
-      ['STREAM', 'PARTITION', 'HEAD', 'TAIL', 'DURABLE', 'KEPT', 'DROPPED'],
-      ...status.streams.flatMap(({ name, partitions, dropped }) =>
+      ['STREAM', 'WHEN FULL', 'QUOTA', 'USED', 'DROPPED'],
+      ...status.streams.map(({ name, whenFull, quotaBytes, quotaUsedBytes, dropped }) => [
+        name,
+        whenFull,
+        quotaBytes === null ? 'none' : describeSize(quotaBytes),
+        quotaBytes === null ? '-' : percent(quotaUsedBytes ?? 0, quotaBytes),
+        drops(dropped),
+      ]),
+    ]),
+    '',
+    ...table([
+      ['STREAM', 'PARTITION', 'HEAD', 'TAIL', 'DURABLE', 'KEPT'],
+      ...status.streams.flatMap(({ name, partitions }) =>
         partitions.map(({ id, headOffset, tailOffset, durableOffset, bytes }) => [
           name,
           String(id),
@@ -56,7 +67,6 @@ export function formatStatus(status: Status): string {
           count(tailOffset),
           count(durableOffset),
           describeSize(bytes),
-          drops(dropped),
         ]),
       ),
     ]),
@@ -101,7 +111,7 @@ function table(rows: readonly (readonly string[])[]): string[] {
         const width = widths[column] ?? 0;
         return column < 2 ? cell.padEnd(width) : cell.padStart(width);
       })
-      .join('   '),
+      .join('  '),
   );
 }
 

@@ -1,6 +1,18 @@
-/** A line of a page for people: what it is about, and what there is to say. */
+const PAGE_COLUMNS = 80;
+const WHAT_COLUMNS = 12;
+
+/** A line of a page for people: what it is about, and what there is to say, broken at 80 columns. */
 export function row(what: string, text: string): string {
-  return `${what.padEnd(12)}${text}`;
+  const lines: string[] = [];
+  let line = what.padEnd(WHAT_COLUMNS - 1);
+  for (const word of text.split(' ')) {
+    if (line.length + 1 + word.length > PAGE_COLUMNS) {
+      lines.push(line);
+      line = ' '.repeat(WHAT_COLUMNS - 1);
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line].join('\n');
 }
 
 /** With thin groups of three: 1,234,567. */
@@ -28,4 +40,13 @@ export function duration(seconds: number): string {
     if (amount > 0) parts.push(`${amount} ${unit}`);
   }
   return parts.length === 0 ? '0 s' : parts.slice(0, 2).join(' ');
+}
+
+/** To a tenth; what is there is never 0, and what is less than all is never 100. */
+export function percent(part: number, whole: number): string {
+  if (part === 0 || whole === 0) return '0 %';
+  const share = (100 * part) / whole;
+  if (share < 0.05) return '< 0.1 %';
+  if (share > 99.9 && share < 100) return '> 99.9 %';
+  return `${Math.round(10 * share) / 10} %`;
 }

@@ -1,6 +1,6 @@
 import type { DeviceStatus, Status, WearStatus } from '../admin/status.ts';
 import { describeSize } from '../config/units.ts';
-import { duration, plural, row } from './text-parts.ts';
+import { duration, percent, plural, row } from './text-parts.ts';
 
 /** What the flash is given, for people. What is not known is said in words, never as 0. */
 export function formatWear({ alarms, node, ring, wear }: Status): string {
@@ -84,8 +84,4 @@ function flash({ preEndOfLife, usedShares }: DeviceStatus): string {
   );
   const reserve = preEndOfLife === null ? '' : `; reserved blocks: ${preEndOfLife}`;
   return `of its life is used: ${used.join(', ')}${reserve}`;
-}
-
-function percent(part: number, whole: number): string {
-  return whole === 0 ? '0 %' : `${Math.round((1000 * part) / whole) / 10} %`;
 }

@@ -179,6 +179,9 @@ const STATUS_SHAPE = {
   streams: [
     {
       name: 'string',
+      whenFull: 'string',
+      quotaBytes: 'number or null',
+      quotaUsedBytes: 'number or null',
       partitions: [
         {
           id: 'number',
@@ -219,6 +222,8 @@ const NULLABLE = new Map([
   ['deviceBytes', 'number or null'],
   ['device', 'object or null'],
   ['yearsLeft', 'number or null'],
+  ['quotaBytes', 'number or null'],
+  ['quotaUsedBytes', 'number or null'],
   ['drainEtaSeconds', 'number or null'],
   ['lastError', 'string or null'],
 ]);

@@ -49,6 +49,9 @@ export function exampleStatus(): Status {
     streams: [
       {
         name: 'default',
+        whenFull: 'block',
+        quotaBytes: 1_048_576,
+        quotaUsedBytes: 83_200,
         partitions: [
           { id: 0, headOffset: 10, tailOffset: 1010, durableOffset: 1005, bytes: 204_000 },
         ],

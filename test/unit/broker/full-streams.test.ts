@@ -47,6 +47,18 @@ function dropped(cistern: SimCistern): unknown {
   return cistern.running?.status().streams.find(({ name }) => name === 'a')?.dropped;
 }
 
+test('the status says how full of what is not sent a stream is', async () => {
+  const cistern = await withStream(REJECT);
+  const client = await cistern.connected({ clientId: 'c' });
+  await fill(cistern, client);
+  const [full, rest] = cistern.running?.status().streams ?? [];
+  expect(full).toMatchObject({ name: 'a', whenFull: 'reject', quotaBytes: 8_192 });
+  // What counts is payload, properties and 8 bytes a message.
+  expect(full?.quotaUsedBytes).toBeGreaterThanOrEqual(8 * 1_008);
+  expect(full?.quotaUsedBytes).toBeLessThanOrEqual(8_192);
+  expect(rest).toMatchObject({ whenFull: 'drop_oldest', quotaBytes: null, quotaUsedBytes: null });
+});
+
 describe('a publisher to a stream that blocks', () => {
   test('is closed after 30 s, and told why where it can be', async () => {
     const cistern = await withStream(BLOCK);

@@ -192,9 +192,16 @@ describe('the status page', () => {
     expect(lines).toContain('cloud: connect ECONNREFUSED 127.0.0.1:1884');
   });
 
+  test('a stream has its quota, how much of that is used, and what happens when it is full', () => {
+    const lines = formatStatus(exampleStatus()).split('\n');
+    const row = lines.findIndex((line) => line.startsWith('STREAM   WHEN'));
+    expect(lines[row + 1]).toMatch(/^default +block +1 MiB +7\.9 % +0$/);
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(80);
+  });
+
   test('columns stand below their names', () => {
     const lines = formatStatus(exampleStatus()).split('\n');
-    const head = lines.find((line) => line.startsWith('STREAM')) ?? '';
+    const head = lines.find((line) => line.includes('HEAD')) ?? '';
     const row = lines[lines.indexOf(head) + 1] ?? '';
     expect(row.slice(0, head.indexOf('TAIL') + 4)).toMatch(/ 1,010$/);
     expect(row.slice(0, head.indexOf('DURABLE') + 7)).toMatch(/ 1,005$/);
@@ -204,7 +211,9 @@ describe('the status page', () => {
 describe('wear', () => {
   const shown = (changes: Partial<Status['wear']> = {}): string[] => {
     const status = exampleStatus();
-    return formatWear({ ...status, wear: { ...status.wear, ...changes } }).split('\n');
+    const page = formatWear({ ...status, wear: { ...status.wear, ...changes } });
+    expect(Math.max(...page.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80);
+    return page.replaceAll(/\n {12}/g, ' ').split('\n');
   };
 
   test('what is there is told', () => {
