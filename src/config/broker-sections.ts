@@ -117,8 +117,9 @@ function readRingSize(table: TableReader): { sizeBytes: number; segmentSizeBytes
 
 function readWear(table: TableReader): WearConfig {
   const budgetPerSecond = table.optional('budget', rate('bytes', '"4GiB/day"'));
-  const enduranceBytes = table.optional('endurance', size({ min: 1, max: MAX_BYTES }));
-  const lifetimeMs = table.optional('lifetime', duration({ min: DAY_MS, max: 100 * YEAR_MS }));
+  const enduranceBytes = table.optional('endurance', size({ min: 1, max: MAX_BYTES }, '"30TB"'));
+  const lifetime = duration({ min: DAY_MS, max: 100 * YEAR_MS }, '"5y" or "1000d"');
+  const lifetimeMs = table.optional('lifetime', lifetime);
   const hasEndurance = table.has('endurance');
   if (table.has('budget') && (hasEndurance || table.has('lifetime'))) {
     table.issues.error(
@@ -164,8 +165,19 @@ function checkBudget(table: TableReader, wearTable: TableReader, storage: Storag
   table.issues.error(
     wearTable.keyPath(key),
     `${describeSize(budgetBytesPerDay)} a day is below ${price}, headers and checkpoints included`,
-    `Allow at least "${Math.ceil(floor / 2 ** 20)}MiB/day"${orLongerWindow(storage)}.`,
+    `${atLeast(wear, floor)}${orLongerWindow(storage)}.`,
   );
+}
+
+/** In the words in which the budget was given. */
+function atLeast({ enduranceBytes, lifetimeMs }: WearConfig, floor: number): string {
+  if (enduranceBytes === undefined || lifetimeMs === undefined) {
+    return `Allow at least "${Math.ceil(floor / 2 ** 20)}MiB/day"`;
+  }
+  const days = Math.floor(enduranceBytes / floor);
+  const terabytes = Math.ceil((floor * lifetimeMs) / DAY_MS / 1e10) / 100;
+  const endurance = `endurance = "${terabytes}TB" or more`;
+  return days < 1 ? `Write ${endurance}` : `Write lifetime = "${days}d" or less, or ${endurance}`;
 }
 
 function orLongerWindow(storage: StorageConfig): string {

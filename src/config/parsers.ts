@@ -3,6 +3,7 @@ import { splitAddress } from '../base/address.ts';
 import { nearest } from './issue.ts';
 import { formatDuration, formatSize, parseDuration, parseRate, parseSize } from './units.ts';
 import type { RateUnit } from './units.ts';
+import { meantDuration, meantRate, meantSize } from './unit-slips.ts';
 import type { ActiveHours, Secret, StreamKey } from './types.ts';
 import { filterProblem } from './topic-filter.ts';
 
@@ -111,37 +112,54 @@ export function choice<T extends string | number | boolean>(
   };
 }
 
-export function size(range: Range): Parser<number> {
-  return quantity('a size', '"64MiB"', parseSize, formatSize, range);
+export function size(range: Range, example = '"64MiB"'): Parser<number> {
+  const unit = { parse: parseSize, format: formatSize, meant: meantSize };
+  return quantity('a size', example, unit, range);
 }
 
-export function duration(range: Range): Parser<number> {
-  return quantity('a duration', '"500ms" or "7d"', parseDuration, formatDuration, range);
+export function duration(range: Range, example = '"500ms" or "7d"'): Parser<number> {
+  const unit = { parse: parseDuration, format: formatDuration, meant: meantDuration };
+  return quantity('a duration', example, unit, range);
 }
 
 /** Per second. */
 export function rate(unit: RateUnit, example: string): Parser<number> {
+  const period = /\/(\w+)/.exec(example)?.[1] ?? 's';
   return (value) => {
     const perSecond = typeof value === 'string' ? parseRate(value, unit) : undefined;
-    return perSecond !== undefined && perSecond > 0
-      ? good(perSecond)
-      : bad(`expected a rate, found ${show(value)}`, `Write it with its unit, such as ${example}.`);
+    if (perSecond !== undefined && perSecond > 0) return good(perSecond);
+    const meant = typeof value === 'string' ? meantRate(value, unit, period) : undefined;
+    return bad(
+      `expected a rate, found ${show(value)}`,
+      `${didYouMean(meant)}Write it with its unit, such as ${example}.`,
+    );
   };
+}
+
+function didYouMean(meant: string | undefined): string {
+  return meant === undefined ? '' : `Did you mean "${meant}"? `;
+}
+
+interface Unit {
+  readonly parse: (text: string) => number | undefined;
+  readonly format: (amount: number) => string;
+  /** What was most likely meant by a text that cannot be parsed. */
+  readonly meant: (text: string) => string | undefined;
 }
 
 function quantity(
   kind: string,
   example: string,
-  parse: (text: string) => number | undefined,
-  format: (amount: number) => string,
+  { parse, format, meant }: Unit,
   range: Range,
 ): Parser<number> {
   return (value) => {
     const amount = typeof value === 'string' ? parse(value) : undefined;
     if (amount === undefined) {
+      const like = didYouMean(typeof value === 'string' ? meant(value) : undefined);
       return bad(
         `expected ${kind}, found ${show(value)}`,
-        `Write it in quotes and with its unit, such as ${example}.`,
+        `${like}Write it in quotes and with its unit, such as ${example}.`,
       );
     }
     if (inRange(amount, range)) return good(amount);

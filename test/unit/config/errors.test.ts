@@ -49,7 +49,7 @@ describe('values', () => {
     [
       '[storage]\nsize = "1 GIB"',
       '2: error: storage.size: expected a size, found "1 GIB"',
-      'Write it in quotes and with its unit, such as "64MiB".',
+      'Did you mean "1GiB"? Write it in quotes and with its unit, such as "64MiB".',
     ],
     [
       '[storage]\nsize = "32MiB"',
@@ -402,9 +402,34 @@ describe('what belongs together', () => {
       '[storage]\nwear = { endurance = "30GB", lifetime = "5y" }',
       '2: error: storage.wear.endurance: 15.7 MiB a day is below the 701 MiB that one page every ' +
         '500ms costs, headers and checkpoints included',
-      'Allow at least "702MiB/day".',
+      'Write lifetime = "40d" or less, or endurance = "1.35TB" or more.',
+    ],
+    [
+      '[storage]\nwear = { endurance = "100TBW", lifetime = "5y" }',
+      '2: error: storage.wear.endurance: expected a size, found "100TBW"',
+      'Did you mean "100TB"? Write it in quotes and with its unit, such as "30TB".',
+    ],
+    [
+      '[storage]\nwear = { endurance = "100TB", lifetime = "5 years" }',
+      '2: error: storage.wear.lifetime: expected a duration, found "5 years"',
+      'Did you mean "5y"? Write it in quotes and with its unit, such as "5y" or "1000d".',
+    ],
+    [
+      '[storage]\nwear.budget = "4 gb"',
+      '2: error: storage.wear.budget: expected a rate, found "4 gb"',
+      'Did you mean "4GB/day"? Write it with its unit, such as "4GiB/day".',
     ],
   ]);
+
+  test('an endurance or a lifetime as the remedy names it is taken', async () => {
+    for (const [endurance, lifetime] of [
+      ['30GB', '40d'],
+      ['1.35TB', '5y'],
+    ]) {
+      const wear = `wear = { endurance = "${endurance}", lifetime = "${lifetime}" }`;
+      expect((await load(`[storage]\n${wear}`)).warnings).toEqual([]);
+    }
+  });
 
   test('a budget as low as the window allows is taken, and a lower one with a longer window', async () => {
     expect((await load('[storage]\nwear.budget = "702MiB/day"')).warnings).toEqual([]);
