@@ -1,12 +1,11 @@
 import type { DropCounts, Status } from '../admin/status.ts';
 import { describeSize } from '../config/units.ts';
 import type { UplinkStatus } from '../uplink/types.ts';
-import { count, duration, percent, plural, row } from './text-parts.ts';
+import { count, duration, payload, percent, plural, row } from './text-parts.ts';
 
 /** The status on one screen, for people. */
 export function formatStatus(status: Status): string {
   const { node, clients, messages, ring, wear } = status;
-  const payload = describeSize(wear.payloadBytes);
   const lines = [
     `${node.id}   cistern ${node.version}   up ${duration(node.uptimeSeconds)}   lineage ${node.lineage}`,
     ...status.alarms.map(
@@ -42,7 +41,7 @@ export function formatStatus(status: Status): string {
     ),
     row(
       'flash',
-      `${describeSize(wear.flashBytes)} written for ${payload} of payload (${wear.amplification} times), ` +
+      `${describeSize(wear.flashBytes)} written for ${payload(wear)}, ` +
         `${plural(wear.flushes, 'flush', 'flushes')}`,
     ),
     '',
@@ -83,7 +82,7 @@ function formatUplinks(uplinks: readonly UplinkStatus[]): string[] {
     uplink.state,
     `${count(uplink.backlogRecords)} (${describeSize(uplink.backlogBytes)})`,
     duration(uplink.oldestUnackedSeconds),
-    `${count(Math.round(uplink.sendRate))}/s`,
+    `${count(Number(uplink.sendRate.toFixed(uplink.sendRate < 10 ? 1 : 0)))}/s`,
     uplink.drainEtaSeconds === null ? '-' : duration(uplink.drainEtaSeconds),
     count(uplink.acknowledgedRecords),
     count(uplink.lappedRecords + uplink.deadLettered + uplink.expiredRecords),

@@ -1,3 +1,6 @@
+import type { WearStatus } from '../admin/status.ts';
+import { describeSize } from '../config/units.ts';
+
 const PAGE_COLUMNS = 80;
 const WHAT_COLUMNS = 12;
 
@@ -49,4 +52,18 @@ export function percent(part: number, whole: number): string {
   if (share < 0.05) return '< 0.1 %';
   if (share > 99.9 && share < 100) return '> 99.9 %';
   return `${Math.round(10 * share) / 10} %`;
+}
+
+/** Of what flash was given, what clients had sent, and how many times that is; none, before the first. */
+export function payload({ payloadBytes, amplification }: WearStatus): string {
+  const times = payloadBytes === 0 ? '' : ` (${amplification} times)`;
+  return `${describeSize(payloadBytes)} of payload${times}`;
+}
+
+/** Nobody plans by tenths of a century, and nobody knows what 0.04 years are. */
+export function inYears(years: number): string {
+  if (years > 100) return 'more than 100 years';
+  if (years >= 1) return `${Number(years.toFixed(1))} years`;
+  const days = Math.floor(years * 365.25);
+  return days < 1 ? 'less than a day' : plural(days, 'day');
 }

@@ -1,6 +1,6 @@
 import type { DeviceStatus, Status, WearStatus } from '../admin/status.ts';
 import { describeSize } from '../config/units.ts';
-import { duration, percent, plural, row } from './text-parts.ts';
+import { duration, inYears, payload, percent, plural, row } from './text-parts.ts';
 
 /** What the flash is given, for people. What is not known is said in words, never as 0. */
 export function formatWear({ alarms, node, ring, wear }: Status): string {
@@ -23,8 +23,7 @@ export function formatWear({ alarms, node, ring, wear }: Status): string {
     row('in hand', `${inHand(wear)}; ${commits(wear)}`),
     row(
       'written',
-      `${describeSize(wear.flashBytes)} for ${describeSize(payloadBytes)} of payload ` +
-        `(${wear.amplification} times), ${plural(wear.flushes, 'flush', 'flushes')}`,
+      `${describeSize(wear.flashBytes)} for ${payload(wear)}, ${plural(wear.flushes, 'flush', 'flushes')}`,
     ),
     row('checkpoint', `${describeSize(wear.checkpointBytes)} of it`),
     row(
@@ -51,7 +50,7 @@ function commits({ commitWindowMs }: WearStatus): string {
 }
 
 function years({ device, yearsLeft, bytesPerDay }: WearStatus): string {
-  if (yearsLeft !== null) return `${yearsLeft} years at this rate`;
+  if (yearsLeft !== null) return `${inYears(yearsLeft)} at this rate`;
   if (bytesPerDay === null) return 'not known in the first minute';
   if (bytesPerDay === 0) return 'nothing is written';
   const why =

@@ -45,7 +45,8 @@ import type {
 import { describeSize, formatDuration, formatSize } from './units.ts';
 
 const YEAR_MS = 365.25 * DAY_MS;
-const MAX_BYTES = Number.MAX_SAFE_INTEGER;
+/** What a number can count exactly, in a text that can be read. */
+const MAX_BYTES = 8_191 * 2 ** 40;
 /** To choose a remedy from. */
 const WINDOWS_MS = [100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000];
 

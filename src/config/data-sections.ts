@@ -26,7 +26,8 @@ import { readTarget } from './target-sections.ts';
 import type { StreamConfig, UplinkConfig } from './types.ts';
 
 const MAX_AGE = { min: 1000, max: 36_525 * DAY_MS };
-const MAX_BYTES = Number.MAX_SAFE_INTEGER;
+/** What a number can count exactly, in a text that can be read. */
+const MAX_BYTES = 8_191 * 2 ** 40;
 
 /** Without a `[[stream]]` there is one, `default`, for every topic. */
 export function readStreams(root: TableReader): StreamConfig[] {

@@ -73,11 +73,18 @@ function scale(text: string, units: ReadonlyMap<string, number>): number | undef
 
 /** The shortest exact text of a size: `formatSize(2 ** 28)` is `256MiB`. Parses back to `bytes`. */
 export function formatSize(bytes: number): string {
+  let shortest = `${bytes}B`;
   for (const unit of ['TiB', 'GiB', 'MiB', 'KiB', 'TB', 'GB', 'MB', 'kB']) {
     const factor = SIZE_UNITS.get(unit) ?? 1;
-    if (bytes >= factor && bytes % factor === 0) return `${bytes / factor}${unit}`;
+    const text = `${bytes / factor}${unit}`;
+    const isExact = bytes >= factor && bytes % factor === 0;
+    if (isExact && digits(text) < digits(shortest)) shortest = text;
   }
-  return `${bytes}B`;
+  return shortest;
+}
+
+function digits(text: string): number {
+  return text.replaceAll(/\D/g, '').length;
 }
 
 /** A size for people, rounded to three digits: `1.43 GiB`. */
@@ -98,11 +105,16 @@ export function formatDuration(ms: number): string {
   return `${ms}ms`;
 }
 
-/** A rate in its shortest exact text: a second where that is a whole number, else a day. */
+/** A rate in its shortest exact text: a second, minute or hour where that is a whole number, else a day. */
 export function formatRate(perSecond: number, unit: RateUnit): string {
-  const whole = Number.isInteger(perSecond);
-  const amount = whole ? perSecond : Math.round(perSecond * 86_400);
+  const amounts = ['s', 'min', 'h', 'day'].map((period) => {
+    const amount = (perSecond * (PERIODS_MS.get(period) ?? 1000)) / 1000;
+    return { period, amount: Math.round(amount), error: Math.abs(amount - Math.round(amount)) };
+  });
+  // 7 a minute times 60 is not quite 7 again.
+  const whole = amounts.find(({ amount, error }) => error <= amount * 1e-12);
+  const { amount, period } = whole ?? amounts.at(-1) ?? { amount: 0, period: 'day' };
   const suffix = unit === 'messages' ? 'msg' : '';
   const text = unit === 'bytes' ? formatSize(amount) : `${amount}${suffix}`;
-  return `${text}/${whole ? 's' : 'day'}`;
+  return `${text}/${period}`;
 }

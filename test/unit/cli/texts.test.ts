@@ -233,6 +233,24 @@ describe('wear', () => {
     ]);
   });
 
+  test.each([
+    [123.4567, 'will last   more than 100 years at this rate'],
+    [2.94, 'will last   2.9 years at this rate'],
+    [0.04, 'will last   14 days at this rate'],
+    [0, 'will last   less than a day at this rate'],
+  ])('%s years', (yearsLeft, line) => {
+    expect(shown({ yearsLeft })).toContain(line);
+  });
+
+  test('before the first message nothing is set against it', () => {
+    expect(shown({ payloadBytes: 0, carriedBytes: 1, amplification: 0 })).toContain(
+      'written     215 KiB for 0 B of payload, 50 flushes',
+    );
+    expect(shown({ carriedBytes: 10 })).toContain(
+      "carried     10 B written again so that rotation keeps it, < 0.1 % of all records' bytes",
+    );
+  });
+
   test('a debt is one', () => {
     expect(shown({ tokenBytes: -(2 ** 20), commitWindowMs: 165 })).toContain(
       'in hand     nothing, and a debt of 1 MiB (at most 171 MiB); commits of a page are 165 ms apart',

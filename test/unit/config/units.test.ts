@@ -4,6 +4,7 @@ import { nearest } from '../../../src/config/issue.ts';
 import {
   describeSize,
   formatDuration,
+  formatRate,
   formatSize,
   parseDuration,
   parseRate,
@@ -19,6 +20,25 @@ test.each([
   ['10kB', 10_000],
 ])('size %s', (text, bytes) => {
   expect(parseSize(text)).toBe(bytes);
+});
+
+test.each([
+  [30e12, '30TB'],
+  [2 ** 28, '256MiB'],
+  [1e12, '1TB'],
+  [1_000 * 1024, '1000KiB'],
+  [1_000_001, '1000001B'],
+])('%s bytes are written %s', (bytes, text) => {
+  expect(formatSize(bytes)).toBe(text);
+});
+
+test.each([
+  [5, 'messages', '5msg/s'],
+  [7 / 60, 'connections', '7/min'],
+  [1 / 3600, 'messages', '1msg/h'],
+  [2 ** 32 / 86_400, 'bytes', '4GiB/day'],
+] as const)('%s a second are written as a rate of %s: %s', (perSecond, unit, text) => {
+  expect(formatRate(perSecond, unit)).toBe(text);
 });
 
 test.each(['', '1', '1024', '-1MiB', '1mib', '1Mi', '1 2MiB', 'MiB', '1e3KiB', '.5MiB', '5MiB/s'])(
