@@ -142,7 +142,15 @@ export class StatusReport {
     const { storage } = this.#parts;
     const { ring, checkpoints, place } = storage;
     const conditions: Condition[] = place.warnings.map(({ code, message }) => ({ code, message }));
-    const { failure, corruptRecords, retiredSlots, maxRetiredSlots, wear } = ring.statistics();
+    const {
+      failure,
+      shrinkFailure,
+      sizeBytes,
+      corruptRecords,
+      retiredSlots,
+      maxRetiredSlots,
+      wear,
+    } = ring.statistics();
     for (const { config: stream } of this.#parts.keeper.fullStreams()) {
       const what = stream.whenFull === 'block' ? 'its publishers wait' : 'messages are refused';
       const message = `The stream ${stream.name} is full of what an uplink has not sent: ${what}.`;
@@ -169,6 +177,12 @@ export class StatusReport {
       const slots = retiredSlots.toSorted((a, b) => a - b).join(', ');
       const message = `The medium is wearing out: of the ring's slots are not used any more ${slots} (${maxRetiredSlots} at most).`;
       conditions.push({ code: 'ring.slots_retired', message });
+    }
+    if (shrinkFailure !== undefined) {
+      const message =
+        `The ring keeps ${describeSize(sizeBytes)}, since it cannot be made smaller: ` +
+        `${shrinkFailure}. Each start tries it again.`;
+      conditions.push({ code: 'ring.shrink_failed', message });
     }
     if (corruptRecords > 0) {
       const message = `${corruptRecords} records were damaged on the medium and are lost.`;

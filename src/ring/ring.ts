@@ -153,8 +153,10 @@ class OpenRing implements Ring {
   start(evacuator: Evacuator): void {
     assert(this.#recycler === undefined, 'the ring was started already');
     const { slotCount } = this.#state.identity;
-    const freeTarget = slotCount < LARGE_RING_SLOTS ? FREE_SLOTS_TARGET : FREE_SLOTS_TARGET_LARGE;
-    if (slotCount > this.#state.slots.leavingFrom) this.#shrinker = this.#createShrinker();
+    const stayingSlots = this.#state.slots.leavingFrom;
+    const freeTarget =
+      stayingSlots < LARGE_RING_SLOTS ? FREE_SLOTS_TARGET : FREE_SLOTS_TARGET_LARGE;
+    if (slotCount > stayingSlots) this.#shrinker = this.#createShrinker();
     this.#recycler = new Recycler({
       state: this.#state,
       appender: this.#appender,
@@ -315,6 +317,7 @@ class OpenRing implements Ring {
       pendingBytes: this.#appender.pendingBytes,
       wear: this.#governor.gauge(),
       failure: this.#findFailure(),
+      shrinkFailure: this.#shrinker?.failure,
     };
   }
 

@@ -51,7 +51,7 @@ export class Shrinker {
   #running: Promise<void> | undefined;
   #wokenAgain = false;
   #stopped = false;
-  #gaveUp = false;
+  #failure: string | undefined;
   readonly #lastEpoch: number;
   /** What was live at the start, to tell in the end what went. */
   readonly #before: readonly Segment[];
@@ -63,15 +63,20 @@ export class Shrinker {
     this.#before = [...options.state.segments];
   }
 
+  /** Why the ring keeps its size until the next start; undefined while it may still shrink. */
+  get failure(): string | undefined {
+    return this.#failure;
+  }
+
   /** True while segments must be let go before what is left fits. */
   get wantsSlots(): boolean {
-    return !this.#dropped && !this.#gaveUp && !this.#fits();
+    return !this.#dropped && this.#failure === undefined && !this.#fits();
   }
 
   /** Goes on where it can; cheap to call often. */
   wake(): void {
     this.#wokenAgain = true;
-    if (this.#running !== undefined || this.#stopped || this.#gaveUp) return;
+    if (this.#running !== undefined || this.#stopped || this.#failure !== undefined) return;
     this.#running = this.#run();
   }
 
@@ -89,7 +94,7 @@ export class Shrinker {
       }
     } catch (error) {
       if (!(error instanceof CisternError)) throw error;
-      this.#gaveUp = true;
+      this.#failure = error.message;
       const meaning = 'The ring keeps its size until the next start tries again.';
       logger.error('ring.shrink_failed', { error: error.message, meaning });
     } finally {
@@ -146,7 +151,7 @@ export class Shrinker {
     const { state } = this.#options;
     const [oldest] = state.segments;
     if (oldest === undefined || oldest.epoch <= this.#lastEpoch) return;
-    this.#gaveUp = true;
+    this.#failure = 'what must be kept does not fit';
     const meaning = 'What must be kept does not fit a smaller ring, so it keeps its size.';
     state.logger.error('ring.shrink_failed', { segments: state.segments.length, meaning });
   }
@@ -225,6 +230,8 @@ export class Shrinker {
       await volume.remove(slotName(slot));
       await volume.syncDirectory();
     }
+    // Whoever wakes it once more has nothing to do.
+    this.#stopped = true;
     this.#tell();
     onShrunk();
   }
@@ -234,13 +241,15 @@ export class Shrinker {
     const { logger, identity, segments } = this.#options.state;
     const gone = this.#before.filter((segment) => !segments.includes(segment));
     const sequences = gone.filter(({ lastSequence }) => lastSequence > 0);
-    logger.warn('ring.shrunk', {
+    const event = {
       sizeBytes: identity.slotCount * identity.segmentSizeBytes,
       movedSegments: this.#movedSegments,
       segmentsLetGo: gone.length,
       bytesLetGo: gone.reduce((sum, { endOffset }) => sum + endOffset, 0),
       firstSequence: sequences.at(0)?.firstSequence ?? null,
       lastSequence: sequences.at(-1)?.lastSequence ?? null,
-    });
+    };
+    if (sequences.length === 0) logger.info('ring.shrunk', event);
+    else logger.warn('ring.shrunk', event);
   }
 }

@@ -177,6 +177,8 @@ export interface RingStatistics {
   readonly wear: WearGauge | undefined;
   /** Not undefined while the device cannot be written: nothing is acknowledged. */
   readonly failure: Error | undefined;
+  /** Why a ring that is to shrink keeps its size until the next start; undefined where nothing is wrong. */
+  readonly shrinkFailure: string | undefined;
 }
 
 /** What a record takes in a quota beside attributes, payload and the names defined with it: about what its encoding adds. */

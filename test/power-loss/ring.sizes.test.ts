@@ -24,7 +24,10 @@ describe('a ring that shrinks', { timeout: 120_000 }, () => {
     const life = await shrinking(await severalLaps(500), 62);
     expect(life.ring.statistics().sizeBytes).toBe(SLOTS * SEGMENT_BYTES);
     expect(await life.run(life.disk.list())).toHaveLength(SLOTS);
-    const [shrunk] = life.logger.entries.filter(({ event }) => event === 'ring.shrunk');
+    const told = life.logger.entries.filter(({ event }) => event === 'ring.shrunk');
+    expect(told).toHaveLength(1);
+    const [shrunk] = told;
+    expect(shrunk?.level).toBe('warn');
     expect(shrunk?.fields).toMatchObject({ sizeBytes: SLOTS * SEGMENT_BYTES });
     const { movedSegments, segmentsLetGo, bytesLetGo, lastSequence } = shrunk?.fields ?? {};
     expect(movedSegments).toBeGreaterThan(3);
@@ -42,6 +45,38 @@ describe('a ring that shrinks', { timeout: 120_000 }, () => {
     await life.run(life.ring.close());
     expect(life.disk.violations).toEqual([]);
     expect(life.disk.openFiles).toBe(0);
+  });
+
+  test('where all fits nothing goes, and nobody is warned', async () => {
+    const before = await freshLife({ seed: 61, groups: 60 }, { slots: LARGE, quotas: new Map() });
+    const { segments } = before.ring.statistics();
+    expect(segments).toBeGreaterThan(4);
+    const life = await shrinking(before, 64, 0);
+    const told = life.logger.entries.filter(({ event }) => event === 'ring.shrunk');
+    expect(told).toMatchObject([{ level: 'info', fields: { segmentsLetGo: 0 } }]);
+    verifyRecords(await life.observe(), life.ledger.view(), headsOf(life));
+  });
+
+  test('gives up where quotas keep more than fits, says so, and is whole', async () => {
+    const quotas: Quotas = new Map([['default', 1_400_000]]);
+    const before = await severalLaps(900, quotas);
+    const last = before.moment('closed');
+    const world = new World({
+      seed: 5,
+      disk: last.disk,
+      ledger: before.ledger,
+      heads: last.heads,
+      quotas,
+      ...(last.checkpoint.durable === undefined ? {} : { checkpoint: last.checkpoint.durable }),
+    });
+    await world.open();
+    expect(world.ring.statistics().shrinkFailure).toBeUndefined();
+    world.start(await world.observe());
+    await world.clock.advance(5_000);
+    const { shrinkFailure, sizeBytes } = world.ring.statistics();
+    expect(shrinkFailure).toBe('what must be kept does not fit');
+    expect(sizeBytes).toBe(LARGE * SEGMENT_BYTES);
+    verifyRecords(await world.observe(), world.ledger.view(), headsOf(world));
   });
 
   test.each(LIVES)(
@@ -83,6 +118,23 @@ describe('a ring that shrinks', { timeout: 120_000 }, () => {
         expect(await world.run(world.disk.list())).toHaveLength(SLOTS);
         await checkGoesOn(world, moment, found);
       });
+    }
+  });
+
+  test('through a cut at every stage, and another in the start after it', async () => {
+    const life = await shrinking(await severalLaps(500), 72, 0);
+    for (let index = 0; index < life.moments.length; index += 17) {
+      const moment = life.moments[index] as Moment;
+      const world = worldAfterCut(moment, oneMode(index), 6000 + index);
+      world.keepMoments();
+      const found = await recover(world, moment);
+      world.start(found);
+      await untilShrunk(world);
+      for (let later = index % 5; later < world.moments.length; later += 5) {
+        await naming(`cut at ${moment.what}, index ${index}`, () =>
+          checkCut(world.moments[later] as Moment, oneMode(later), 6500 + later),
+        );
+      }
     }
   });
 
