@@ -9,6 +9,7 @@ import { planRing, type RingPlan } from './ring-plan.ts';
 
 /** Where the ring is, or is going to be. Nothing has been made or changed. */
 export interface DataPlace {
+  readonly dataPath: string;
   readonly ringPath: string;
   /** Undefined where the system does not tell. */
   readonly fileSystem: FileSystemFacts | undefined;
@@ -26,13 +27,14 @@ export interface PlaceWarning extends Condition {
 
 /** Looks at the place that the configuration names: its file system, and the room there is. */
 export async function examinePlace(storage: StorageConfig, disks: DiskSurvey): Promise<DataPlace> {
-  const ringPath = `${storage.path}/ring`;
+  const dataPath = storage.path;
+  const ringPath = `${dataPath}/ring`;
   const fileSystem = await disks.fileSystemOf(ringPath);
   const plan = planRing(await disks.filesIn(ringPath), storage);
   const unusable = await firstRefusal([storage.path, ringPath, `${storage.path}/state`], disks);
   if (fileSystem === undefined) {
     const [refusal, warnings, copiesOnWrite] = [unusable, [], false];
-    return { ringPath, fileSystem, plan, refusal, warnings, copiesOnWrite };
+    return { dataPath, ringPath, fileSystem, plan, refusal, warnings, copiesOnWrite };
   }
   const findings = findingsOf(fileSystem);
   const refused = findings.find((finding) => isRefused(finding, storage));
@@ -40,6 +42,7 @@ export async function examinePlace(storage: StorageConfig, disks: DiskSurvey): P
   const stateBytes = state.reduce((sum, file) => sum + file.allocatedBytes, 0);
   const holes = holesWarning(plan, fileSystem);
   return {
+    dataPath,
     ringPath,
     fileSystem,
     plan,

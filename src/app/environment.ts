@@ -41,6 +41,11 @@ export interface Environment {
   findDevice(dataPath: string): BlockDevice | undefined;
   /** Identifies this installation of the system (machine-id(5)); undefined where there is none. */
   machineId(): Promise<string | undefined>;
+  /**
+   * The inode of a directory: another one where it is a copy, and the same after `mv` within a file
+   * system. Means nothing where the file system numbers its files anew at each mount.
+   */
+  directoryId(path: string): Promise<string>;
   /** Where secrets are kept outside the configuration. */
   readonly secrets: SecretSource;
   /** Where uplinks lead. */

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CisternError } from '../base/errors.ts';
 import { openLmdbCheckpoint } from '../metadata/lmdb-checkpoint.ts';
@@ -64,6 +64,10 @@ export function createNodeEnvironment(options: {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
         throw error;
       }
+    },
+    async directoryId(path) {
+      const { ino } = await stat(path, { bigint: true });
+      return String(ino);
     },
     secrets: {
       readText: (path) => readFile(path, 'utf8'),

@@ -29,6 +29,8 @@ export class SimCistern {
   readonly files: Record<string, string> = {};
   /** What the data directory is said to be on. */
   device: BlockDevice | undefined;
+  /** Of the data directory; a copy has another. */
+  directoryId = '1';
   /** What the data is said to be on. */
   fileSystem: FileSystemFacts = { type: 'ext4', mountPoint: '/', options: [], freeBytes: 2 ** 40 };
   readonly #volume: Volume;
@@ -131,6 +133,7 @@ export class SimCistern {
       openCheckpoints: async () => this.#checkpoints,
       findDevice: () => this.device,
       machineId: async () => 'sim-machine',
+      directoryId: async () => this.directoryId,
       secrets: { readText: async (path) => this.#read(path), env: {} },
       makeSink: this.#makeSink,
       passwordHashing: createNodePasswordHashing(),

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
@@ -108,7 +116,7 @@ test('a second process is refused also where it names the data by another path',
   expect(second.isRunning).toBe(true);
 });
 
-test('data that was copied to another machine keep the node and get a new lineage', async () => {
+test('data that was copied, to another machine or on this one, keep the node and get a new lineage', async () => {
   const place = await folder();
   const [first, other] = ['0123456789abcdef0123456789abcdef', 'f'.repeat(32)].map((id) => {
     const path = join(place, id);
@@ -133,6 +141,14 @@ test('data that was copied to another machine keep the node and get a new lineag
   expect(cloned.lineage).not.toBe(made.lineage);
   expect(clonedAgain.lineage).toBe(cloned.lineage);
   expect((await identityOn(first, data)).lineage).toBe(made.lineage);
+  // A copy beside the original, on the same machine, is told by its inode.
+  const beside = join(place, 'beside');
+  cpSync(data, beside, { recursive: true });
+  const twin = await identityOn(first, beside);
+  expect(twin.lineage).not.toBe(made.lineage);
+  expect((await identityOn(first, beside)).lineage).toBe(twin.lineage);
+  renameSync(data, join(place, 'moved'));
+  expect((await identityOn(first, join(place, 'moved'))).lineage).toBe(made.lineage);
 }, 60_000);
 
 /** Starts it where this file is /etc/machine-id, in a mount namespace of its own. */
