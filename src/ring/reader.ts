@@ -337,10 +337,7 @@ export class Reader {
   #noteLost(runs: readonly LostRange[]): void {
     const { lost, counters, logger } = this.#state;
     for (const { partitionId, firstOffset, count } of runs) {
-      const isKnown = lost.some(
-        (range) => range.partitionId === partitionId && range.firstOffset === firstOffset,
-      );
-      if (isKnown) continue;
+      if (overlap(lost, partitionId, firstOffset, firstOffset + count) >= count) continue;
       lost.push({ partitionId, firstOffset, count });
       counters.corruptRecords += count;
       logger.error('ring.batch_damaged', { partitionId, firstOffset, count });

@@ -1,6 +1,5 @@
 import type { LetGo } from './batch-header.ts';
 import { BATCH_CLOSED } from './format.ts';
-import type { LostRange } from './ring-state.ts';
 import type { Segment } from './segment.ts';
 import type { SegmentHeader } from './segment-header.ts';
 import type { Walk } from './walk.ts';
@@ -40,6 +39,15 @@ export function liveTable({ live }: SegmentHeader, walk: Walk): SegmentHeader['l
   return gone.size === 0 ? live : live.filter(({ epoch }) => !gone.has(epoch));
 }
 
+/** Where partitions begin: as its header says of the newest segment, and its batches after it. */
+export function headsOf({ partitions }: SegmentHeader, walk: Walk): Map<number, number> {
+  const heads = new Map(partitions.map(({ id, headOffset }) => [id, headOffset]));
+  for (const letsGo of lettingGo(walk)) {
+    for (const { partitionId, headOffset } of letsGo.heads) heads.set(partitionId, headOffset);
+  }
+  return heads;
+}
+
 /** What the batches of a segment let go, in order. */
 export function lettingGo({ batches }: Walk): LetGo[] {
   const found = batches.map(({ sound, header }) => (sound ? header.letsGo : undefined));
@@ -49,28 +57,6 @@ export function lettingGo({ batches }: Walk): LetGo[] {
 export function wasClosed({ batches }: Walk): boolean {
   const last = batches.findLast(({ sound }) => sound);
   return last !== undefined && (last.header.flags & BATCH_CLOSED) !== 0;
-}
-
-/** The holes that jumps of the tails have left, between what is live. */
-export function jumpsIn(
-  segments: readonly Segment[],
-  candidates: readonly Candidate[],
-): LostRange[] {
-  const jumps: LostRange[] = [];
-  const ends = new Map<number, number>();
-  for (const segment of segments) {
-    const { header } = candidates.find(({ epoch }) => epoch === segment.epoch) ?? {};
-    for (const { id, tailOffset } of header?.tailsJumped === true ? header.partitions : []) {
-      const end = ends.get(id) ?? tailOffset;
-      if (end < tailOffset) {
-        jumps.push({ partitionId: id, firstOffset: end, count: tailOffset - end });
-      }
-    }
-    for (const { partitionId, highest } of segment.extents.values()) {
-      ends.set(partitionId, Math.max(ends.get(partitionId) ?? 0, highest + 1));
-    }
-  }
-  return jumps;
 }
 
 export function sameRing(a: SegmentHeader | undefined, b: SegmentHeader | undefined): boolean {

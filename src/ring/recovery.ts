@@ -10,12 +10,19 @@ import {
 import { type Base, findBase } from './base-segment.ts';
 import { BATCH_PROVISIONAL, PAGE_BYTES, segmentSeed, UNCERTAIN_TAIL_JUMP } from './format.ts';
 import { KeptRanges } from './kept-ranges.ts';
+import {
+  countOf,
+  givenOutSince,
+  joined,
+  missingOffsets,
+  missingSequences,
+  remainsOf,
+} from './missing-offsets.ts';
 import { Partitions } from './partitions.ts';
 import {
   type Candidate,
   type Found,
-  jumpsIn,
-  lettingGo,
+  headsOf,
   liveTable,
   sameRing,
   startIsProved,
@@ -65,11 +72,12 @@ export interface Recovered {
   readonly unreadableSlots: readonly number[];
   readonly tornRecords: number;
   readonly corruptRecords: number;
-  /** Live segments of which nothing could be read: what they held cannot be counted. */
+  /** Live segments of which nothing could be read. */
   readonly lostSegments: number;
+  /** Offsets that should be there, as far as the surviving headers tell. */
   readonly lost: LostRange[];
   /** Offsets that were never given out: earlier starts let the tails jump over them. */
-  readonly jumps: LostRange[];
+  readonly jumps: readonly LostRange[];
   readonly tailUncertain: boolean;
 }
 
@@ -93,13 +101,15 @@ class Recovery {
   readonly #options: RecoveryOptions;
   readonly #slots: SlotReader;
   readonly #partitions = new Partitions();
+  /** Of batches of which the header alone is left. */
   readonly #lost: LostRange[] = [];
   readonly #tails = new Map<number, number>();
   readonly #details = new Map<Segment, SegmentDetail>();
   #salt = 0;
   #highestEpoch = 0;
   #lastSequence = 0;
-  #corruptRecords = 0;
+  /** Damaged records whose offsets nothing tells: single copies, and what came last of a partition. */
+  #unplacedRecords = 0;
   #damageFound = false;
   #tornRecords = 0;
   #lostSegments = 0;
@@ -172,9 +182,22 @@ class Recovery {
       walk.damaged.length > 0 ||
       !startIsProved(candidate, walk, segments) ||
       (isSuspect && !wasClosed(walk));
-    const jumps = jumpsIn(segments, candidates);
+    const heads = headsOf(newest, description.walk);
+    const found = new Map(candidates.map(({ epoch, header }) => [epoch, header]));
+    const remains = segments.map((segment) =>
+      remainsOf(segment, this.#details.get(segment), found.get(segment.epoch)),
+    );
+    const missing = missingOffsets(remains, heads);
+    // What cannot be read may have been the header of a newer segment, and nobody else knows what had
+    // been let go by then.
+    const tabled = new Set(table.map(({ slot }) => slot));
+    const isNewest = candidate.header !== undefined && damagedSlots.every((it) => tabled.has(it));
+    const certain = isNewest ? missing.lost : givenOutSince(newest, missing.lost);
+    const lost = joined([...this.#lost, ...certain]);
+    this.#reportLost(lost);
+    this.#noteMissingSequences(candidate, walk, lost);
     if (tailUncertain) this.#jumpTails();
-    this.#settlePartitions(segments, newest, description.walk);
+    this.#settlePartitions(segments, heads);
     return {
       segments,
       details: this.#details,
@@ -189,9 +212,9 @@ class Recovery {
       unreadableSlots: this.#slots.failedSlots,
       tornRecords: this.#tornRecords,
       lostSegments: this.#lostSegments,
-      corruptRecords: this.#corruptRecords,
-      lost: this.#lost,
-      jumps,
+      corruptRecords: countOf(lost) + this.#unplacedRecords,
+      lost,
+      jumps: missing.jumps,
       tailUncertain,
     };
   }
@@ -379,7 +402,7 @@ class Recovery {
     const segment = new Segment(candidate.slot, candidate.epoch, candidate.startOffset);
     segment.endOffset = endOffset ?? walk.endOffset;
     this.#describe(segment, walk, bytes);
-    this.#noteDamage(candidate, walk, endOffset !== undefined);
+    this.#noteDamage(candidate, walk, endOffset);
     segment.state = 'sealed';
     return segment;
   }
@@ -411,7 +434,7 @@ class Recovery {
   #describeUnsealed(candidate: Candidate, walk: Walk, bytes: Uint8Array): Segment {
     const segment = new Segment(candidate.slot, candidate.epoch, candidate.startOffset);
     this.#describe(segment, walk, bytes);
-    this.#noteDamage(candidate, walk, false);
+    this.#noteDamage(candidate, walk, undefined);
     segment.state = 'sealed';
     return segment;
   }
@@ -431,39 +454,37 @@ class Recovery {
     for (const definition of header.partitions) this.#partitions.define(definition);
   }
 
-  #noteDamage(candidate: Candidate, walk: Walk, endIsKnown: boolean): void {
-    const bad = endIsKnown ? [...walk.damaged, ...walk.torn] : walk.damaged;
-    if (bad.length === 0) return;
+  /** `endOffset` is where the segment ends, as its successor says; undefined for the last one. */
+  #noteDamage(candidate: Candidate, walk: Walk, endOffset: number | undefined): void {
+    const bad = endOffset === undefined ? walk.damaged : [...walk.damaged, ...walk.torn];
+    const isShort = bad.length === 0 && walk.endOffset < (endOffset ?? 0);
+    if (bad.length === 0 && !isShort) return;
     this.#damageFound = true;
     const { slot, epoch } = candidate;
-    this.#options.logger.error('ring.damage_found', { slot, epoch, places: bad.length });
+    this.#options.logger.error('ring.damage_found', { slot, epoch, places: bad.length || 1 });
     for (const { header } of bad) if (header !== undefined) this.#lose(header);
-    if (bad.some(({ header }) => header === undefined)) this.#loseGaps(candidate, walk);
   }
 
   #lose(header: BatchHeader): void {
-    this.#corruptRecords += header.count;
-    this.#lost.push(...wholeRuns(header));
+    const runs = wholeRuns(header);
+    this.#lost.push(...runs);
+    this.#unplacedRecords += header.count - countOf(runs);
   }
 
-  // A batch whose header is gone too is known only by what is missing between its neighbours: of
-  // every partition that comes again the offsets, and of all together the sequences.
-  #loseGaps(candidate: Candidate, walk: Walk): void {
-    const expected = new Map<number, number>();
-    for (const { id, tailOffset } of candidate.header?.partitions ?? [])
-      expected.set(id, tailOffset);
-    let sequence = (candidate.header?.previous.lastSequence ?? Infinity) + 1;
-    for (const { header } of walk.batches) {
-      this.#corruptRecords += Math.max(0, header.firstSequence - sequence);
-      sequence = header.firstSequence + header.freshCount;
-      for (const { partitionId, firstOffset, count } of header.runs) {
-        const from = expected.get(partitionId) ?? firstOffset;
-        if (firstOffset > from) {
-          this.#lost.push({ partitionId, firstOffset: from, count: firstOffset - from });
-        }
-        expected.set(partitionId, firstOffset + count);
-      }
+  #reportLost(lost: readonly LostRange[]): void {
+    for (const { partitionId, firstOffset, count } of lost) {
+      const { stream } = this.#partitions.get(partitionId) ?? {};
+      this.#options.logger.error('ring.offsets_lost', { stream, partitionId, firstOffset, count });
     }
+  }
+
+  // Nothing tells the tails at the end of the newest segment. What was in a batch of it that has lost its
+  // header, and comes from a partition of which nothing follows, is missing from the sequences alone.
+  #noteMissingSequences({ header }: Candidate, walk: Walk, lost: readonly LostRange[]): void {
+    if (walk.damaged.every((bad) => bad.header !== undefined)) return;
+    const placed = countOf(givenOutSince(header, lost));
+    const missing = missingSequences(walk.batches, header?.previous.lastSequence);
+    this.#unplacedRecords += Math.max(0, missing - placed);
   }
 
   // The first batch of a segment that a restart opened is a copy of the last of the one before. One
@@ -496,11 +517,7 @@ class Recovery {
     for (const [id, tail] of this.#tails) this.#tails.set(id, tail + UNCERTAIN_TAIL_JUMP);
   }
 
-  #settlePartitions(segments: readonly Segment[], newest: SegmentHeader, walk: Walk): void {
-    const heads = new Map(newest.partitions.map(({ id, headOffset }) => [id, headOffset]));
-    for (const letsGo of lettingGo(walk)) {
-      for (const { partitionId, headOffset } of letsGo.heads) heads.set(partitionId, headOffset);
-    }
+  #settlePartitions(segments: readonly Segment[], heads: ReadonlyMap<number, number>): void {
     for (const partition of this.#partitions.all) {
       partition.tailOffset = this.#tails.get(partition.id) ?? 0;
       partition.durableOffset = partition.tailOffset;

@@ -2,7 +2,7 @@ import { bootTimesOf } from '../../src/cli/boot-times.ts';
 import { MemoryCheckpoint } from '../../src/metadata/memory-checkpoint.ts';
 import { nodeCompressor, nodeCrc32 } from '../../src/platform/node/compression.ts';
 import type { BootTimes } from '../../src/ring/event-time.ts';
-import { dumpRing } from '../../src/ring/inspect.ts';
+import { dumpRing } from '../../src/ring/dump.ts';
 import type { RecordView } from '../../src/ring/types.ts';
 import { SimCistern } from './sim-cistern.ts';
 import { SimClock } from './sim-clock.ts';

@@ -7,13 +7,10 @@ import { describeSize } from '../../config/units.ts';
 import { decodeMessageAttributes } from '../../codec/stored-message.ts';
 import { nodeCompressor, nodeCrc32 } from '../../platform/node/compression.ts';
 import { openNodeVolume } from '../../platform/node/volume.ts';
-import {
-  dumpRing,
-  type InspectedSegment,
-  type InspectOptions,
-  inspectRing,
-} from '../../ring/inspect.ts';
+import { dumpRing, type LeftOut } from '../../ring/dump.ts';
 import type { BootTimes } from '../../ring/event-time.ts';
+import { type InspectedRing, type InspectedSegment, inspectRing } from '../../ring/inspect.ts';
+import { type InspectOptions, surveyRing } from '../../ring/survey.ts';
 import { FIRST_STREAM_PARTITION_ID, type RecordView } from '../../ring/types.ts';
 import type { Arguments } from '../arguments.ts';
 import { bootTimesOf } from '../boot-times.ts';
@@ -36,8 +33,9 @@ export const logCommand: Command = {
       'inspect  a line for each segment: what it is, how full, and what is wrong with it\n' +
         'verify   checks every checksum, and that no segment is missing; ends with 4 where something is\n' +
         '         wrong. A commit that a power cut has cut short is not: it was not acknowledged\n' +
-        'dump     every message in the ring once, oldest segment first. A time with a question mark is a\n' +
-        '         guess: the clock was not right yet, and nobody has said since what it should have shown',
+        'dump     every message in the ring once, oldest segment first; ends with 4 where damage took some,\n' +
+        '         and says how much it left out. A time with a question mark is a guess: the clock was not\n' +
+        '         right yet, and nobody has said since what it should have shown',
       'DIR is the data directory. A gateway may be running on it, but then what it writes meanwhile may\n' +
         'look damaged: stop it for a verdict.',
     ],
@@ -82,12 +80,15 @@ async function openRingFolder(directory: string): Promise<InspectOptions> {
 
 async function inspect(options: InspectOptions, args: Arguments, io: CliIo): Promise<ExitCode> {
   let free = 0;
-  for await (const segment of inspectRing(options)) {
+  const ring = await inspectRing(options);
+  for (const segment of ring.segments) {
     if (args.has('json')) io.stdout.write(`${JSON.stringify(segment)}\n`);
     else if (segment.state === 'free' && segment.damage.length === 0) free++;
     else io.stdout.write(describeSegment(segment));
   }
+  if (args.has('json')) return ExitCode.ok;
   if (free > 0) io.stdout.write(`${free} slots free\n`);
+  for (const sentence of lossOf(ring)) io.stdout.write(`! ${sentence}\n`);
   return ExitCode.ok;
 }
 
@@ -115,7 +116,8 @@ async function verify(options: InspectOptions, args: Arguments, io: CliIo): Prom
   let records = 0;
   let findings = 0;
   let cutShort = 0;
-  for await (const segment of inspectRing(options)) {
+  const ring = await inspectRing(options);
+  for (const segment of ring.segments) {
     const { slot, epoch, state } = segment;
     if (state === 'live') {
       segments++;
@@ -129,14 +131,27 @@ async function verify(options: InspectOptions, args: Arguments, io: CliIo): Prom
     const text = sentences.map((sentence) => `slot ${slot}: ${sentence}`).join('\n');
     say({ slot, epoch, state, damage, cutShort: cut }, text);
   }
+  const loss = lossOf(ring);
+  findings += loss.length;
   const isLost = segments === 0;
   const lost = 'No segment is live: the ring was never finished, or has lost everything.';
   if (isLost) findings++;
   const sum = `${plural(records, 'record')} in ${plural(segments, 'live segment')}`;
   const verdict = `: every ${cutShort === 0 ? '' : 'other '}checksum is right.`;
   const end = `${sum}${findings === 0 ? verdict : `, ${plural(findings, 'finding')}.`}`;
-  say({ records, segments, findings }, isLost ? `${lost}\n${end}` : end);
+  const { lost: offsets } = ring;
+  const text = [...loss, ...(isLost ? [lost] : []), end].join('\n');
+  say({ records, segments, findings, lost: offsets }, text);
   return findings === 0 ? ExitCode.ok : ExitCode.data;
+}
+
+/** One sentence, or none. */
+function lossOf({ lost }: InspectedRing): string[] {
+  const ranges = lost.map(
+    ({ id, stream, firstOffset, lastOffset }) =>
+      `${stream} (partition id ${id}) ${firstOffset} to ${lastOffset}`,
+  );
+  return ranges.length === 0 ? [] : [`Offsets lost: ${ranges.join(', ')}.`];
 }
 
 function plural(count: number, noun: string): string {
@@ -149,14 +164,18 @@ async function dump(
   args: Arguments,
   io: CliIo,
 ): Promise<ExitCode> {
-  const streams = await streamsById(options);
+  const { streams } = await surveyRing(options);
   const wanted = args.text('stream');
-  if (wanted !== undefined && ![...streams.values()].includes(wanted)) {
-    throw noSuchStream(wanted, directory, streams);
+  const ids = new Set<number>();
+  const times = await bootTimesOf(noting(ids, dumpRing(options)));
+  const held = new Set([...ids].map((id) => streams.get(id) ?? '?'));
+  if (wanted !== undefined && !held.has(wanted)) {
+    throw noSuchStream(wanted, directory, new Map([...streams].filter(([id]) => ids.has(id))));
   }
-  const times = await bootTimesOf(dumpRing(options));
   const shown = new ShownRecords();
-  for await (const record of dumpRing(options)) {
+  const leftOut = { segment: 0, place: 0 };
+  const onLeftOut = (what: LeftOut, count: number): void => void (leftOut[what] += count);
+  for await (const record of dumpRing(options, onLeftOut)) {
     if (!shown.add(record)) continue;
     const stream = streams.get(record.partitionId) ?? '?';
     const isMessage = record.partitionId >= FIRST_STREAM_PARTITION_ID;
@@ -164,7 +183,22 @@ async function dump(
     const format = args.has('json') ? recordJson : recordText;
     io.stdout.write(`${format(record, stream, times)}\n`);
   }
-  return ExitCode.ok;
+  if (leftOut.segment + leftOut.place === 0) return ExitCode.ok;
+  const what = `${plural(leftOut.segment, 'segment')} and ${plural(leftOut.place, 'damaged place')}`;
+  io.stderr.write(
+    `cistern log: left out ${what} that cannot be read; see "cistern log verify ${directory}".\n`,
+  );
+  return ExitCode.data;
+}
+
+async function* noting(
+  ids: Set<number>,
+  records: AsyncIterable<RecordView>,
+): AsyncGenerator<RecordView> {
+  for await (const record of records) {
+    ids.add(record.partitionId);
+    yield record;
+  }
 }
 
 function noSuchStream(
@@ -178,14 +212,6 @@ function noSuchStream(
   return new CisternError('USAGE', message, {
     remedy: `Streams with records: ${names === '' ? 'none' : names}.`,
   });
-}
-
-async function streamsById(options: InspectOptions): Promise<ReadonlyMap<number, string>> {
-  const streams = new Map<number, string>();
-  for await (const { partitions } of inspectRing(options)) {
-    for (const { id, stream } of partitions) if (stream !== '?') streams.set(id, stream);
-  }
-  return streams;
 }
 
 /** A time that is a guess has a question mark. */

@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { nodeCompressor, nodeCrc32 } from '../../../src/platform/node/compression.ts';
 import type { Volume } from '../../../src/platform/volume.ts';
-import { type InspectedSegment, inspectRing } from '../../../src/ring/inspect.ts';
+import {
+  type InspectedRing,
+  type InspectedSegment,
+  inspectRing,
+} from '../../../src/ring/inspect.ts';
 import { recover } from '../../power-loss/scenario.ts';
 import { appendWorkload } from '../../power-loss/workload.ts';
 import { type Moment, World, worldAfterCut } from '../../power-loss/world.ts';
@@ -10,11 +14,12 @@ import { CUT_MODES, type DiskImage } from '../../support/sim-disk-image.ts';
 import { SimRandom } from '../../support/sim-random.ts';
 import { bytes, RingBench, SEGMENT_BYTES, SLOTS, source } from './ring-bench.ts';
 
-async function inspectAll(volume: Volume): Promise<InspectedSegment[]> {
-  const segments: InspectedSegment[] = [];
-  const options = { volume, crc32: nodeCrc32, compressor: nodeCompressor };
-  for await (const segment of inspectRing(options)) segments.push(segment);
-  return segments;
+function inspect(volume: Volume): Promise<InspectedRing> {
+  return inspectRing({ volume, crc32: nodeCrc32, compressor: nodeCompressor });
+}
+
+async function inspectAll(volume: Volume): Promise<readonly InspectedSegment[]> {
+  return (await inspect(volume)).segments;
 }
 
 /** A ring of several segments, closed, with what is in it. */
@@ -111,9 +116,9 @@ describe('damage in a live segment', () => {
     const [victim] = live;
     const disk = new SimDisk({ image: image.copy() });
     await overwrite(disk, victim?.slot ?? 0, new Uint8Array(100).fill(7), middle);
-    const { damage } = (await inspectAll(disk))[victim?.slot ?? 0] as InspectedSegment;
-    const told = /s \(partition id 16\) (\d+) to (\d+)/.exec(damage.join());
-    const [first, last] = [Number(told?.[1]), Number(told?.[2])];
+    const { lost } = await inspect(disk);
+    expect(lost).toMatchObject([{ stream: 's', id: 16 }]);
+    const { firstOffset: first = 0, lastOffset: last = 0 } = lost[0] ?? {};
     const again = new RingBench(disk.image());
     const ring = await again.start();
     const { records } = await again.clock.runUntil(
@@ -131,10 +136,10 @@ describe('damage in a live segment', () => {
     const [victim] = live;
     const disk = new SimDisk({ image });
     disk.failReads(fileOf(victim?.slot ?? 0), middle, middle + 4096);
-    const segments = await inspectAll(disk);
+    const { segments, lost } = await inspect(disk);
     const { damage, records } = segments[victim?.slot ?? 0] as InspectedSegment;
     expect(damage[0]).toBe('The device refuses to read 1 of its pages.');
-    expect(damage.join()).toContain('Offsets lost: s (partition id 16)');
+    expect(lost).toMatchObject([{ stream: 's', id: 16 }]);
     expect(records).toBeGreaterThan(10);
     expect(segments.filter((segment) => segment.damage.length > 0)).toHaveLength(1);
   });
@@ -181,10 +186,10 @@ test('what power cuts leave is never called damage', async () => {
       for (let n = 0; n < 8; n++) {
         moment = random.pick(moments);
         world = worldAfterCut(moment, random.pick(CUT_MODES), random.below(1_000_000));
-        const found = await inspectAll(new SimDisk({ image: world.disk.image() }));
-        const damage = found.flatMap((segment) => segment.damage);
-        expect(damage, `seed ${seed}, life ${life}`).toEqual([]);
-        cutShort += found.flatMap((segment) => segment.cutShort).length;
+        const found = await inspect(new SimDisk({ image: world.disk.image() }));
+        const damage = found.segments.flatMap((segment) => segment.damage);
+        expect([...damage, ...found.lost], `seed ${seed}, life ${life}`).toEqual([]);
+        cutShort += found.segments.flatMap((segment) => segment.cutShort).length;
       }
     }
   }
