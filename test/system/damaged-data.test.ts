@@ -161,6 +161,71 @@ async function verify(): Promise<{
   return { exitCode, slots: new Set(slots.map(Number)) };
 }
 
+interface LostOffsets {
+  readonly stream: string;
+  readonly firstOffset: number;
+  readonly lastOffset: number;
+}
+
+/** What `cistern log` prints of the data with `--json`. */
+async function log<T>(action: string): Promise<{
+  readonly exitCode: number | NodeJS.Signals;
+  readonly documents: readonly T[];
+  readonly stderr: string;
+}> {
+  const child = new TestProcess(executablePath(), ['log', action, dataDir, '--json']);
+  const exitCode = await child.exited();
+  const documents = child.stdout.map((line) => JSON.parse(line) as T);
+  return { exitCode, documents, stderr: child.stderr.join('\n') };
+}
+
+test('a segment that is gone and one that was cut short: each offset of them is told, by every start', async () => {
+  const before = await start();
+  await publishNumbered(await connect(before, 'publisher'), 0, 12_000);
+  expect(await before.shutDown()).toBe(0);
+  interface Record {
+    readonly stream: string;
+    readonly offset: number;
+  }
+  const offsets = (records: readonly Record[]): number[] =>
+    records.filter(({ stream }) => stream === 'default').map(({ offset }) => offset);
+  const whole = await log<Record>('dump');
+  expect(whole).toMatchObject({ exitCode: 0, stderr: '' });
+  const { documents: segments } = await log<{ slot: number; epoch: number; state: string }>(
+    'inspect',
+  );
+  const live = segments.filter(({ state }) => state === 'live');
+  const [gone, , cut] = live.toSorted((a, b) => a.epoch - b.epoch).slice(1);
+  const fileOf = (slot = 0): string => join(dataDir, 'ring', `slot-${`${slot}`.padStart(4, '0')}`);
+  rmSync(fileOf(gone?.slot));
+  truncateSync(fileOf(cut?.slot), 1 << 20);
+
+  const left = await log<Record>('dump');
+  expect(left.exitCode).toBe(4);
+  expect(left.stderr).toContain('left out 1 segment and 1 damaged place');
+  const there = new Set(offsets(left.documents));
+  const missing = offsets(whole.documents).filter((offset) => !there.has(offset));
+  expect(missing.length).toBeGreaterThan(2_000);
+  const told = async (): Promise<number[]> => {
+    const { exitCode, documents } = await log<{ lost?: LostOffsets[] }>('verify');
+    expect(exitCode).toBe(4);
+    const lost = documents.at(-1)?.lost?.filter(({ stream }) => stream === 'default') ?? [];
+    return lost.flatMap(({ firstOffset, lastOffset }) =>
+      Array.from({ length: lastOffset - firstOffset + 1 }, (_, index) => firstOffset + index),
+    );
+  };
+  expect(await told()).toEqual(missing);
+  for (let count = 1; count <= 2; count += 1) {
+    const after = await start();
+    const { ring, alarms } = await after.status<Status>();
+    const lost = ring.lost.filter(({ stream }) => stream === 'default');
+    expect(lost.reduce((sum, range) => sum + range.count, 0)).toBe(missing.length);
+    expect(alarms.map(({ code }) => code)).toContain('ring.corrupt_records');
+    expect(await after.shutDown()).toBe(0);
+    expect(await told()).toEqual(missing);
+  }
+}, 120_000);
+
 /** Waits until the uplink has nothing left, or gets nowhere for seconds. */
 async function drained(broker: Cistern): Promise<void> {
   let backlog = Number.POSITIVE_INFINITY;
