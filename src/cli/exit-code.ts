@@ -9,7 +9,7 @@ export const ExitCode = {
   usage: 2,
   /** The configuration has errors. */
   configuration: 3,
-  /** The data directory is in use, or cannot be used. */
+  /** The data directory is in use, cannot be used, or has damage (`log verify` and `log dump`). */
   data: 4,
   /** `sub -W`: the time is over. The number is that of `mosquitto_sub`. */
   timeout: 27,

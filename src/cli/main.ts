@@ -83,8 +83,8 @@ const LATER: ReadonlySet<string> = new Set(['uplink']);
 
 /**
  * Runs one command line, `argv` without the program's name, and resolves to the exit code: 0 done,
- * 1 an operating error, 2 a command line not understood, 3 a configuration with errors, 4 data in use
- * or unusable. An error that is no {@link CisternError} is a programmer error, and is thrown.
+ * 1 an operating error, 2 a command line not understood, 3 a configuration with errors, 4 data in
+ * use, unusable or damaged. An error that is no {@link CisternError} is a programmer error, and is thrown.
  */
 export async function cli(argv: readonly string[], io: CliIo): Promise<ExitCode> {
   try {
@@ -167,7 +167,7 @@ function overview(): string {
     '  # publish, acknowledged when it is on flash',
     '  cistern pub -t sensors/1/temperature -m 21.5 -q 1',
     '',
-    'Exit codes: 0 done, 1 operating error, 2 usage, 3 configuration, 4 data in use or unusable.',
+    'Exit codes: 0 done, 1 operating error, 2 usage, 3 configuration, 4 data in use, unusable or damaged.',
   ];
   return `${lines.join('\n')}\n`;
 }

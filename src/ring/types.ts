@@ -144,9 +144,12 @@ export interface RecoveryReport {
   readonly created: boolean;
   readonly tornRecords: number;
   readonly corruptRecords: number;
-  /** Live segments of which nothing could be read: what they held cannot be counted. */
+  /** Live segments of which nothing could be read; what they held is in `lost`, as far as it is known. */
   readonly lostSegments: number;
-  /** What media damage took, as far as the surviving headers tell. */
+  /**
+   * What media damage took, as far as the surviving headers tell, whichever start found it first: of
+   * streams as long as it lies above the head.
+   */
   readonly lost: readonly { partitionId: number; firstOffset: Offset; count: number }[];
   /** True when recovery could not prove that the tail it found is complete (a new lineage is due). */
   readonly tailUncertain: boolean;

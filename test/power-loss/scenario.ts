@@ -80,6 +80,8 @@ export async function recover(world: World, moment: Moment): Promise<Observation
   await world.open();
   const found = await world.observe();
   verifyRecords(found, moment.ledger, moment.heads);
+  const { lost } = world.ring.recovery;
+  if (lost.length > 0) throw new Error(`told as lost: ${JSON.stringify(lost)}`);
   return found;
 }
 
