@@ -14,6 +14,7 @@ import {
   countOf,
   givenOutSince,
   joined,
+  type MissingOffsets,
   missingOffsets,
   missingSequences,
   remainsOf,
@@ -183,11 +184,7 @@ class Recovery {
       !startIsProved(candidate, walk, segments) ||
       (isSuspect && !wasClosed(walk));
     const heads = headsOf(newest, description.walk);
-    const found = new Map(candidates.map(({ epoch, header }) => [epoch, header]));
-    const remains = segments.map((segment) =>
-      remainsOf(segment, this.#details.get(segment), found.get(segment.epoch)),
-    );
-    const missing = missingOffsets(remains, heads);
+    const missing = this.#missingFrom(segments, candidates, heads);
     // What cannot be read may have been the header of a newer segment, and nobody else knows what had
     // been let go by then.
     const tabled = new Set(table.map(({ slot }) => slot));
@@ -469,6 +466,18 @@ class Recovery {
     const runs = wholeRuns(header);
     this.#lost.push(...runs);
     this.#unplacedRecords += header.count - countOf(runs);
+  }
+
+  #missingFrom(
+    segments: readonly Segment[],
+    candidates: readonly Candidate[],
+    heads: ReadonlyMap<number, number>,
+  ): MissingOffsets {
+    const headers = new Map(candidates.map(({ epoch, header }) => [epoch, header]));
+    const remains = segments.map((segment) =>
+      remainsOf(segment, this.#details.get(segment), headers.get(segment.epoch)),
+    );
+    return missingOffsets(remains, heads);
   }
 
   #reportLost(lost: readonly LostRange[]): void {
