@@ -1,5 +1,6 @@
 import type { PublishView } from '../codec/packet-decoder.ts';
 import type { Clock, Timer } from '../platform/clock.ts';
+import type { Ring } from '../ring/types.ts';
 import type { StreamGate } from '../streams/stream-gate.ts';
 import type { Connection } from './connection.ts';
 
@@ -18,6 +19,7 @@ interface Waiting {
  */
 export class BlockedPublishers {
   readonly #clock: Clock;
+  readonly #ring: Pick<Ring, 'accepting' | 'failed' | 'onAccepting'>;
   readonly #retry: (connection: Connection, view: PublishView) => void;
   readonly #onTimeout: (connection: Connection, gate: StreamGate) => void;
   readonly #waiting = new Map<Connection, Waiting>();
@@ -25,11 +27,13 @@ export class BlockedPublishers {
 
   constructor(options: {
     readonly clock: Clock;
+    readonly ring: Pick<Ring, 'accepting' | 'failed' | 'onAccepting'>;
     /** Tries the message again, which may block it again. */
     readonly retry: (connection: Connection, view: PublishView) => void;
     readonly onTimeout: (connection: Connection, gate: StreamGate) => void;
   }) {
     this.#clock = options.clock;
+    this.#ring = options.ring;
     this.#retry = options.retry;
     this.#onTimeout = options.onTimeout;
   }
@@ -55,6 +59,10 @@ export class BlockedPublishers {
     this.#gates.get(waiting.gate)?.delete(connection);
   }
 
+  #waitOn(gate: StreamGate, connections: readonly Connection[]): void {
+    for (const connection of connections) this.#waitersOf(gate).add(connection);
+  }
+
   #waitersOf(gate: StreamGate): Set<Connection> {
     let waiters = this.#gates.get(gate);
     if (waiters === undefined) {
@@ -65,16 +73,24 @@ export class BlockedPublishers {
     return waiters;
   }
 
-  /** In the order in which they came: where one finds no room, it and those behind it wait on. */
+  /**
+   * In the order in which they came: where one finds no room in the stream, it and those behind it wait
+   * on, and so they do while the ring takes nothing. One that has failed refuses each.
+   */
   #moved(gate: StreamGate): void {
     const waiters = [...(this.#gates.get(gate) ?? [])];
     this.#gates.delete(gate);
     for (const [index, connection] of waiters.entries()) {
+      if (!this.#ring.accepting && !this.#ring.failed) {
+        this.#waitOn(gate, waiters.slice(index));
+        this.#ring.onAccepting(() => this.#moved(gate));
+        return;
+      }
       const waiting = this.#waiting.get(connection);
       if (waiting === undefined) continue;
       this.#retry(connection, waiting.view);
       if (this.#gates.get(gate)?.has(connection) === true) {
-        for (const behind of waiters.slice(index + 1)) this.#waitersOf(gate).add(behind);
+        this.#waitOn(gate, waiters.slice(index + 1));
         return;
       }
       this.forget(connection);

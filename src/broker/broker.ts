@@ -129,7 +129,16 @@ export class Broker implements ConnectionHost {
     const retained = this.#retained;
     this.#router = new Router({ ring, durability, topics, retained, counters });
     const router = this.#router;
-    this.#wills = new Wills({ state, durability, router, topics, clock, times, registry });
+    this.#wills = new Wills({
+      state,
+      durability,
+      router,
+      topics,
+      clock,
+      times,
+      registry,
+      logger: this.logger,
+    });
     const lastSequence = () => durability.lastSequence;
     this.#publish = new PublishHandler({
       topics,
@@ -138,6 +147,7 @@ export class Broker implements ConnectionHost {
       counters,
       limits,
       clock,
+      ring,
       lastSequence,
     });
     this.#sys = new SysTopics({ topics, clock, source: this.#sysSource(options) });

@@ -17,9 +17,10 @@ import type { ClientSession } from './client-session.ts';
 import { type KnownTopic, NO_TOPICS } from './known-topics.ts';
 import type { BrokerLimits } from './limits.ts';
 import { NO_BYTES, Publication } from './publication.ts';
-import type { Router } from './router.ts';
+import type { Router, RouteResult } from './router.ts';
 import type { SessionRegistry } from './session-registry.ts';
 import { TOPIC_ALIAS_MAXIMUM } from './topic-aliases.ts';
+import type { Ring } from '../ring/types.ts';
 import type { StreamGate } from '../streams/stream-gate.ts';
 import type { OpenStream } from '../streams/stream-table.ts';
 import type { TopicTable } from './topics.ts';
@@ -61,6 +62,7 @@ export class PublishHandler {
     readonly counters: BrokerCounters;
     readonly limits: BrokerLimits;
     readonly clock: Clock;
+    readonly ring: Pick<Ring, 'accepting' | 'failed' | 'onAccepting'>;
     /** The last sequence given out. */
     readonly lastSequence: () => number;
   }) {
@@ -74,6 +76,7 @@ export class PublishHandler {
     this.#publication = new Publication(this.#topics.get('-'));
     this.#blocked = new BlockedPublishers({
       clock: options.clock,
+      ring: options.ring,
       retry: (connection, view) => connection.retry(() => this.#take(connection, view)),
       onTimeout: (connection, gate) => this.#blockedForTooLong(connection, gate),
     });
@@ -193,7 +196,7 @@ export class PublishHandler {
       return;
     }
     const { clientId, durable } = session;
-    const result = this.#router.route(publication, durable ? { clientId, packetId } : undefined);
+    const result = this.#routeOnce(connection, packetId);
     if (result === 'refused') {
       session.receipts.release(packetId);
       this.#refuse(connection, view, ReasonCode.quotaExceeded);
@@ -206,6 +209,17 @@ export class PublishHandler {
       } else gate = this.#registry.saveReceipt(session, packetId);
     }
     connection.acknowledge(PacketType.pubrec, packetId, gate);
+  }
+
+  /** What is not taken must not be answered as a repeat when it comes again. */
+  #routeOnce({ session }: Connection, packetId: number): RouteResult {
+    const { clientId, durable, receipts } = session;
+    try {
+      return this.#router.route(this.#publication, durable ? { clientId, packetId } : undefined);
+    } catch (error) {
+      receipts.release(packetId);
+      throw error;
+    }
   }
 
   /** Identifiers are kept until their PUBREL, which may never come; those of lasting sessions on flash. */

@@ -1,9 +1,10 @@
 import type { Rights } from '../auth/types.ts';
-import { CisternError } from '../base/errors.ts';
+import { CisternError, ProtocolError } from '../base/errors.ts';
 import { parsePublishProperties } from '../codec/publish-properties.ts';
 import type { StateStore } from '../metadata/state-store.ts';
 import { stateKey, stateKeyParts } from '../metadata/state-codec.ts';
 import type { Clock } from '../platform/clock.ts';
+import type { Logger } from '../platform/logger.ts';
 import type { EventTimes } from '../ring/event-time.ts';
 import type { EventTime } from '../ring/types.ts';
 import { mayPublish } from './authorizer.ts';
@@ -49,6 +50,7 @@ export class Wills {
   readonly #clock: Clock;
   readonly #times: EventTimes;
   readonly #registry: Pick<SessionRegistry, 'get'>;
+  readonly #logger: Logger;
   /** Wills of clients that are gone, by client id. */
   readonly #due = new Map<string, Due>();
 
@@ -60,6 +62,7 @@ export class Wills {
     readonly clock: Clock;
     readonly times: EventTimes;
     readonly registry: Pick<SessionRegistry, 'get'>;
+    readonly logger: Logger;
   }) {
     this.#state = options.state;
     this.#durability = options.durability;
@@ -68,6 +71,7 @@ export class Wills {
     this.#clock = options.clock;
     this.#times = options.times;
     this.#registry = options.registry;
+    this.#logger = options.logger;
   }
 
   /** Wills that a stop left behind, once the sessions are there. Their delay counts from the loss. */
@@ -153,7 +157,10 @@ export class Wills {
       return true;
     } catch (error) {
       if (error instanceof CisternError && error.code === 'RING_FULL') return false;
-      throw error;
+      if (!(error instanceof ProtocolError)) throw error;
+      // Larger than the ring takes, with its topic and its client's id: it would be so for ever.
+      this.#logger.error('client.will_dropped', { client: clientId, error: error.message });
+      return true;
     }
   }
 

@@ -5,6 +5,7 @@ import { CompressionPolicy } from './compression-policy.ts';
 import type { ActiveSegment, PendingBatch, SealedSegment } from './active-segment.ts';
 import { type DecodedRecord, decodeRecords } from './batch-reader.ts';
 import { BatchWriter } from './batch-writer.ts';
+import { utf8Length } from './bytes.ts';
 import { BATCH_CLOSED, BATCH_PROVISIONAL, PAGE_BYTES, RECORD_FLAGS_MASK } from './format.ts';
 import type { Partition } from './partitions.ts';
 import { letGoBytes, MAX_HEAD_BYTES, summaryReserve } from './reserves.ts';
@@ -395,11 +396,14 @@ export class Appender {
     minSlots = SLOTS_FOR_START,
     again?: BatchStart,
   ): BatchWriter {
-    const definitionBytes =
+    let definitionBytes =
       source === null ? 0 : 24 + 3 * (source.topic.length + source.origin.length);
     const open = this.#open;
     if (open?.fits(byteCount, definitionBytes)) return open;
     this.close();
+    if (source !== null && byteCount + definitionBytes > this.maxRecordBytes) {
+      definitionBytes = 24 + utf8Length(source.topic) + utf8Length(source.origin);
+    }
     if (byteCount + definitionBytes > this.maxRecordBytes) {
       throw new CisternError(
         'RECORD_TOO_LARGE',

@@ -4,6 +4,10 @@ const HIGH = 0x1_0000_0000;
 const decoder = new TextDecoder();
 const encoder = new TextEncoder();
 
+export function utf8Length(text: string): number {
+  return encoder.encode(text).length;
+}
+
 /** Numbers up to 2^53 as two little-endian words. */
 export function writeU64(view: DataView, position: number, value: number): void {
   view.setUint32(position, value % HIGH, true);

@@ -1,4 +1,5 @@
-import type { OffsetRange } from './extent.ts';
+import { assert } from '../base/assert.ts';
+import type { ExtentRange, OffsetRange } from './extent.ts';
 import { RECORD_OVERHEAD_BYTES } from './types.ts';
 
 /** Beyond it neighbours become one, two by two. */
@@ -17,16 +18,31 @@ export class KeptRanges {
   #ranges: OffsetRange[] = [];
   #bytes = 0;
 
-  /** Of copies that a start finds in several segments each record is taken once. */
-  static from(found: readonly OffsetRange[], headOffset: number): KeptRanges {
+  /**
+   * Of copies that a start finds in several segments each record is taken once. Where ranges with gaps
+   * lie over each other, the others may have what one of them lacks.
+   */
+  static from(found: readonly ExtentRange[], headOffset: number): KeptRanges {
     const kept = new KeptRanges();
-    let covered = headOffset;
-    for (const range of found.toSorted((a, b) => a.firstOffset - b.firstOffset)) {
-      if (range.lastOffset < covered) continue;
-      kept.add(rangeFrom(range, covered));
-      covered = range.lastOffset + 1;
+    const ranges = found
+      .filter(({ lastOffset }) => lastOffset >= headOffset)
+      .toSorted((a, b) => a.firstOffset - b.firstOffset);
+    let at = Math.max(headOffset, ranges[0]?.firstOffset ?? 0);
+    let next = 0;
+    let open: ExtentRange[] = [];
+    for (;;) {
+      while ((ranges[next]?.firstOffset ?? Infinity) <= at)
+        open.push(ranges[next++] as ExtentRange);
+      open = open.filter(({ lastOffset }) => lastOffset >= at);
+      const whole = open.find(({ isWhole }) => isWhole);
+      const comes = ranges[next]?.firstOffset ?? Infinity;
+      const ends = whole ? [whole.lastOffset + 1] : open.map(({ lastOffset }) => lastOffset + 1);
+      const end = whole ? Math.min(...ends) : Math.min(comes, ...ends);
+      if (end === Infinity) return kept;
+      const parts = (whole ? [whole] : open).map((range) => partOf(range, at, end - 1));
+      if (parts.length > 0) kept.add(laidOver(parts));
+      at = end;
     }
-    return kept;
   }
 
   get ranges(): readonly OffsetRange[] {
@@ -149,16 +165,49 @@ function joined(a: OffsetRange, b: OffsetRange): OffsetRange {
 }
 
 function rangeFrom(range: OffsetRange, offset: number): OffsetRange {
-  if (offset <= range.firstOffset) return range;
-  const share = (range.lastOffset + 1 - offset) / spanOf(range);
-  const { lastOffset, firstSequence, lastSequence, count, bytes, nameBytes } = range;
+  return partOf(range, offset, range.lastOffset);
+}
+
+/** From one offset to another, both included, in proportion. */
+function partOf(range: OffsetRange, from: number, to: number): OffsetRange {
+  const firstOffset = Math.max(from, range.firstOffset);
+  const lastOffset = Math.min(to, range.lastOffset);
+  if (firstOffset === range.firstOffset && lastOffset === range.lastOffset) return range;
+  const span = spanOf(range);
+  const share = (lastOffset + 1 - firstOffset) / span;
+  const sequences = range.lastSequence + 1 - range.firstSequence;
+  const sequenceAt = (offset: number): number =>
+    range.firstSequence + Math.floor((sequences * (offset - range.firstOffset)) / span);
   return {
-    firstOffset: offset,
+    firstOffset,
     lastOffset,
-    firstSequence: Math.floor(lastSequence + 1 - share * (lastSequence + 1 - firstSequence)),
-    lastSequence,
+    firstSequence: sequenceAt(firstOffset),
+    lastSequence: sequenceAt(lastOffset + 1) - 1,
+    count: Math.round(range.count * share),
+    bytes: Math.round(range.bytes * share),
+    nameBytes: Math.round(range.nameBytes * share),
+  };
+}
+
+/** Of the same offsets: together they have at most one record for each. */
+function laidOver(parts: readonly OffsetRange[]): OffsetRange {
+  const [first, ...others] = parts;
+  assert(first !== undefined, 'nothing lies over nothing');
+  if (others.length === 0) return first;
+  const sum = (of: (range: OffsetRange) => number): number =>
+    parts.reduce((all, range) => all + of(range), 0);
+  const count = Math.max(
+    1,
+    sum((range) => range.count),
+  );
+  const share = Math.min(1, spanOf(first) / count);
+  return {
+    firstOffset: first.firstOffset,
+    lastOffset: first.lastOffset,
+    firstSequence: Math.min(...parts.map(({ firstSequence }) => firstSequence)),
+    lastSequence: Math.max(...parts.map(({ lastSequence }) => lastSequence)),
     count: Math.round(count * share),
-    bytes: Math.round(bytes * share),
-    nameBytes: Math.round(nameBytes * share),
+    bytes: Math.round(sum(({ bytes }) => bytes) * share),
+    nameBytes: Math.round(sum(({ nameBytes }) => nameBytes) * share),
   };
 }

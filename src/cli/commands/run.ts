@@ -38,7 +38,7 @@ export const runCommand: Command = {
     notes: [
       'Options win over the configuration. The first start fills the ring with zeros, once. Logs go\n' +
         'to standard error: text on a terminal, JSON lines elsewhere. A first signal commits, says\n' +
-        'goodbye to the clients and ends with 0; a second one ends at once.',
+        'goodbye to the clients and ends with 0, or after 45 s with 1; a second one ends at once.',
       'SIGHUP reads certificates and other files that the configuration names again, and so does a\n' +
         'change of theirs, within seconds. The configuration itself is read at the start only.',
     ],
@@ -56,6 +56,9 @@ export const runCommand: Command = {
   },
   run: runGateway,
 };
+
+/** Less than service managers wait as a rule (systemd: 90 s). */
+const STOP_LIMIT_MS = 45_000;
 
 async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
   const readText = (path: string): Promise<string> => readFile(path, 'utf8');
@@ -97,6 +100,11 @@ async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
   reload = () => void running.reload();
   const signal = await stopAsked;
   logger.info('app.stopping', { signal });
+  io.clock.after(STOP_LIMIT_MS, () => {
+    // A device that never answers would hold it for ever; what was acknowledged is on flash.
+    logger.error('app.stop_failed', { error: 'The device did not answer in time.' });
+    io.exitNow(ExitCode.operating);
+  });
   await running.stop();
   logger.info('app.stopped');
   return ExitCode.ok;

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { BlockedPublishers } from '../../../src/broker/blocked-publishers.ts';
 import type { Connection } from '../../../src/broker/connection.ts';
 import type { PublishView } from '../../../src/codec/packet-decoder.ts';
+import type { Ring } from '../../../src/ring/types.ts';
 import type { StreamGate } from '../../../src/streams/stream-gate.ts';
 import { SimClock } from '../../support/sim-clock.ts';
 
@@ -22,11 +23,18 @@ class Gate {
 
 function blockedCrowd(size: number) {
   const gate = new Gate();
+  const waiting: (() => void)[] = [];
+  const ring = {
+    accepting: true,
+    failed: false,
+    onAccepting: (fn: () => void) => void waiting.push(fn),
+  };
   const tried: string[] = [];
   const unblocked: string[] = [];
   const names = new Map<Connection, string>();
   const blocked = new BlockedPublishers({
     clock: new SimClock(),
+    ring: ring as unknown as Ring,
     retry: (connection, view) => {
       tried.push(names.get(connection) ?? '?');
       if (gate.room === 0) blocked.block(connection, view, gate as unknown as StreamGate);
@@ -45,7 +53,7 @@ function blockedCrowd(size: number) {
     return connection;
   });
   for (const connection of crowd) blocked.block(connection, view, gate as unknown as StreamGate);
-  return { gate, tried, unblocked, blocked, crowd };
+  return { ring, waiting, gate, tried, unblocked, blocked, crowd };
 }
 
 test('blocked publishers go on in the order in which they came, and those behind a full stream are not tried', () => {
@@ -66,4 +74,14 @@ test('one that has gone holds up nobody', () => {
   blocked.forget(crowd[0] as Connection);
   gate.move(1);
   expect(unblocked).toEqual(['c1']);
+});
+
+test('nobody is tried while the ring takes nothing, and all are as soon as it does', () => {
+  const { ring, waiting, gate, tried, unblocked } = blockedCrowd(3);
+  ring.accepting = false;
+  gate.move(Infinity);
+  expect(tried).toEqual([]);
+  ring.accepting = true;
+  for (const fn of waiting) fn();
+  expect(unblocked).toEqual(['c0', 'c1', 'c2']);
 });

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import type { ExtentRange } from '../../../src/ring/extent.ts';
+import { KeptRanges } from '../../../src/ring/kept-ranges.ts';
 import type { Ring } from '../../../src/ring/types.ts';
 import { SimRandom } from '../../support/sim-random.ts';
 import { RingBench, source } from './ring-bench.ts';
@@ -74,5 +76,40 @@ describe('the bytes between two offsets', () => {
     check(bench.ring);
     const again = await restart(bench, 'closed');
     check(again.ring);
+  });
+});
+
+describe('what a start finds in several segments', () => {
+  const range = (firstOffset: number, lastOffset: number, count: number): ExtentRange => ({
+    firstOffset,
+    lastOffset,
+    firstSequence: 1_000 + firstOffset,
+    lastSequence: 1_000 + lastOffset,
+    count,
+    bytes: 100 * count,
+    nameBytes: 0,
+    isWhole: count === lastOffset + 1 - firstOffset,
+  });
+
+  test('is not hidden by a range of copies with gaps around it', () => {
+    const kept = KeptRanges.from([range(0, 99, 20), range(10, 89, 80)], 0);
+    expect(kept.bytesBetween(0, 100)).toBeGreaterThanOrEqual(8_000);
+    expect(kept.bytesBetween(0, 100)).toBeLessThan(8_500);
+    expect(kept.bytesBetween(10, 90)).toBe(8_000);
+  });
+
+  test('counts once where two segments have the same', () => {
+    const kept = KeptRanges.from([range(0, 99, 100), range(50, 149, 100), range(0, 149, 10)], 0);
+    expect(kept.bytesBetween(0, 150)).toBe(15_000);
+  });
+
+  test('is what ranges with gaps have together, and no more than there are offsets', () => {
+    const halves = KeptRanges.from([range(0, 99, 50), range(0, 99, 50)], 0);
+    expect(halves.bytesBetween(0, 100)).toBe(10_000);
+    const twice = KeptRanges.from([range(0, 99, 90), range(0, 99, 90)], 0);
+    expect(twice.bytesBetween(0, 100)).toBe(10_000);
+    const apart = KeptRanges.from([range(0, 9, 10), range(500, 509, 5)], 5);
+    expect(apart.bytesBetween(0, 1_000)).toBe(500 + 500);
+    expect(apart.bytesBetween(100, 400)).toBe(0);
   });
 });
