@@ -1,4 +1,3 @@
-import { assert } from '../base/assert.ts';
 import type { ExtentRange, OffsetRange } from './extent.ts';
 import { RECORD_OVERHEAD_BYTES } from './types.ts';
 
@@ -20,9 +19,10 @@ export class KeptRanges {
 
   /**
    * Of copies that a start finds in several segments each record is taken once. Where ranges with gaps
-   * lie over each other, the others may have what one of them lacks.
+   * lie over each other, each has what the others lack: in a partition that `isComplete` from its head
+   * on, they have all offsets together.
    */
-  static from(found: readonly ExtentRange[], headOffset: number): KeptRanges {
+  static from(found: readonly ExtentRange[], headOffset: number, isComplete: boolean): KeptRanges {
     const kept = new KeptRanges();
     const ranges = found
       .filter(({ lastOffset }) => lastOffset >= headOffset)
@@ -39,8 +39,8 @@ export class KeptRanges {
       const ends = whole ? [whole.lastOffset + 1] : open.map(({ lastOffset }) => lastOffset + 1);
       const end = whole ? Math.min(...ends) : Math.min(comes, ...ends);
       if (end === Infinity) return kept;
-      const parts = (whole ? [whole] : open).map((range) => partOf(range, at, end - 1));
-      if (parts.length > 0) kept.add(laidOver(parts));
+      if (whole !== undefined) kept.add(partOf(whole, at, end - 1));
+      else if (open.length > 0) kept.add(laidOver(open, at, end - 1, isComplete));
       at = end;
     }
   }
@@ -189,24 +189,26 @@ function partOf(range: OffsetRange, from: number, to: number): OffsetRange {
   };
 }
 
-/** Of the same offsets: together they have at most one record for each. */
-function laidOver(parts: readonly OffsetRange[]): OffsetRange {
-  const [first, ...others] = parts;
-  assert(first !== undefined, 'nothing lies over nothing');
-  if (others.length === 0) return first;
+/** What ranges with gaps have together between two offsets: at most one record for each. */
+function laidOver(
+  ranges: readonly OffsetRange[],
+  from: number,
+  to: number,
+  isComplete: boolean,
+): OffsetRange {
+  const parts = ranges.map((range) => partOf(range, from, to));
   const sum = (of: (range: OffsetRange) => number): number =>
-    parts.reduce((all, range) => all + of(range), 0);
-  const count = Math.max(
-    1,
-    sum((range) => range.count),
-  );
-  const share = Math.min(1, spanOf(first) / count);
+    ranges.reduce((all, range) => all + of(range), 0);
+  const all = sum(({ count }) => count);
+  const inProportion = parts.reduce((count, range) => count + range.count, 0);
+  const count = Math.min(to + 1 - from, isComplete ? all : inProportion);
+  const share = all === 0 ? 0 : count / all;
   return {
-    firstOffset: first.firstOffset,
-    lastOffset: first.lastOffset,
+    firstOffset: from,
+    lastOffset: to,
     firstSequence: Math.min(...parts.map(({ firstSequence }) => firstSequence)),
     lastSequence: Math.max(...parts.map(({ lastSequence }) => lastSequence)),
-    count: Math.round(count * share),
+    count,
     bytes: Math.round(sum(({ bytes }) => bytes) * share),
     nameBytes: Math.round(sum(({ nameBytes }) => nameBytes) * share),
   };

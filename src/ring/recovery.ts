@@ -544,7 +544,7 @@ class Recovery {
       const found = segments.flatMap(({ extents }) => [
         ...(extents.get(partition.id)?.ranges() ?? []),
       ]);
-      partition.kept = KeptRanges.from(found, partition.headOffset);
+      partition.kept = KeptRanges.from(found, partition.headOffset, isStream);
     }
   }
 }

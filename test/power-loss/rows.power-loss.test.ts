@@ -4,6 +4,8 @@ import { CUT_MODES } from '../support/sim-disk-image.ts';
 import { SimRandom } from '../support/sim-random.ts';
 import { CARRIED_KEY_PREFIX } from './owner.ts';
 import { checkGoesOn, freshLife, naming, recover } from './scenario.ts';
+import { FIRST_STREAM_PARTITION_ID } from '../../src/ring/types.ts';
+import type { Observation } from './observe.ts';
 import { verifyState } from './verify.ts';
 import { appendWorkload } from './workload.ts';
 import { type Moment, type World, worldAfterCut, worldAfterKill } from './world.ts';
@@ -49,6 +51,7 @@ async function startOnce(moment: Moment, random: SimRandom): Promise<Moment> {
   const world = next(moment, random);
   world.keepMoments();
   const found = await recover(world, moment);
+  checkCounted(world, found);
   verifyState(world.start(found), moment.ledger, { withCheckpoint: true });
   const plan = { seed: random.below(1_000_000), groups: 6 };
   await world.run(Promise.all([insist(world, random), appendWorkload(world, plan)]));
@@ -67,6 +70,21 @@ async function insist(world: World, random: SimRandom): Promise<void> {
     await new Promise<void>((resolve) => {
       world.clock.after(random.below(4), resolve);
     });
+  }
+}
+
+/** What a quota is kept to is what a start has counted: about as much as can be read. */
+function checkCounted({ ring }: World, found: Observation): void {
+  for (const { id, stream, headOffset, durableOffset } of found.partitions) {
+    if (id < FIRST_STREAM_PARTITION_ID) continue;
+    const records = (found.read.get(id) ?? []).filter(({ offset }) => offset >= headOffset);
+    const bytes = records.reduce(
+      (sum, each) => sum + each.payload.length + each.attributes.length,
+      0,
+    );
+    const counted = ring.bytesBetween(id, headOffset, durableOffset);
+    const isAbout = Math.abs(counted - bytes) <= 0.1 * bytes + 16 * KIB;
+    if (!isAbout) throw new Error(`${stream}: ${counted} bytes counted, ${bytes} are there`);
   }
 }
 
