@@ -7,6 +7,7 @@ import { resolveSecret } from '../config/secret.ts';
 import { carriedLimits } from '../config/stream-rules.ts';
 import type { Config } from '../config/types.ts';
 import { assert } from '../base/assert.ts';
+import type { Clock, Timer } from '../platform/clock.ts';
 import type { Layer, Listener } from '../platform/network.ts';
 import type { Evacuator } from '../ring/types.ts';
 import { createRecordReader } from '../streams/record-reader.ts';
@@ -21,6 +22,8 @@ import { Storage } from './storage.ts';
 import { tryAddresses } from './try-addresses.ts';
 import { createCursorStore } from '../uplink/cursor-store.ts';
 import { createUplinks, type Uplinks } from '../uplink/uplinks.ts';
+
+const ALARMS_EVERY_MS = 5_000;
 
 /** A broker that runs: what it listens on, what it knows of itself, and how to stop it. */
 export interface RunningCistern {
@@ -100,6 +103,8 @@ async function startInOrder(
     reloads: () => [...reloads.conditions(), ...endedCertificates(listeners, clock.wallMs())],
     refusedLogins: () => auth.counters.refused,
   });
+  const alarms = lookAgainAndAgain(report, clock);
+  started.push(async () => alarms.cancel());
   const admin = await startAdminServer(config, environment, report, storage);
   started.push(() => admin.close());
   return running({
@@ -110,6 +115,15 @@ async function startInOrder(
     reloads,
     stopAll,
   });
+}
+
+function lookAgainAndAgain(report: StatusReport, clock: Clock): Timer {
+  let timer = clock.after(ALARMS_EVERY_MS, look);
+  function look(): void {
+    report.lookForAlarms();
+    timer = clock.after(ALARMS_EVERY_MS, look);
+  }
+  return { cancel: () => timer.cancel() };
 }
 
 async function openStorage(

@@ -52,6 +52,11 @@ export class StatusReport {
     this.#startedMs = parts.clock.monotonicMs();
   }
 
+  /** To be called now and then, so that an alarm that nobody asks about knows since when it stands. */
+  lookForAlarms(): void {
+    this.#alarms.update(this.#conditions(this.#parts.uplinks()));
+  }
+
   status(): Status {
     const { version, clock, identity, storage, broker } = this.#parts;
     const { ring } = storage;
@@ -188,10 +193,14 @@ export class StatusReport {
       const message = `${corruptRecords} records were damaged on the medium and are lost.`;
       conditions.push({ code: 'ring.corrupt_records', message });
     }
-    const { lostSegments } = ring.recovery;
+    const { lostSegments, shortSegments } = ring.recovery;
     if (lostSegments > 0) {
-      const message = `${lostSegments} segments could not be read at all at the start and are lost.`;
+      const message = `${lostSegments} of the segments could not be read at all at the start: they are lost.`;
       conditions.push({ code: 'ring.segment_lost', message });
+    }
+    if (shortSegments > 0) {
+      const message = `Of ${shortSegments} of the segments the file was cut short: what lay behind that is lost.`;
+      conditions.push({ code: 'ring.segment_cut_short', message });
     }
     if (checkpoints.setAside !== undefined) {
       const message = `The checkpoint was set aside and rebuilt: ${checkpoints.setAside}.`;

@@ -86,6 +86,10 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
       existing,
       outcome.kind === 'empty',
     );
+    const short = known?.segments.filter(
+      ({ slot }) => existing.has(slot) && missing.includes(slot),
+    );
+    for (const { slot, epoch } of short ?? []) logger.error('ring.slot_cut_short', { slot, epoch });
     await scanned.close();
     await completeSlots(options, missing, existing, outcome.kind === 'empty');
     const base =
@@ -96,7 +100,12 @@ export async function openParts(options: RingOptions, hooks: OpenHooks): Promise
     const first = prepareFirstBatch(base, known, options);
     const parts = makeParts(options, hooks, base, known && endOfUnsealed(known, first.copies));
     await writeFirstBatch(parts, base, known, first);
-    const recovery = reportOf(outcome.kind, known, options.clock.monotonicMs() - startedMs);
+    const recovery = reportOf(
+      outcome.kind,
+      known,
+      short?.length ?? 0,
+      options.clock.monotonicMs() - startedMs,
+    );
     logger.info('ring.opened', {
       created: recovery.created,
       epoch: base.epoch,
@@ -410,6 +419,7 @@ function copiesOf(
 function reportOf(
   kind: 'recovered' | 'empty' | 'unreadable',
   known: Recovered | undefined,
+  shortSegments: number,
   durationMs: number,
 ): RecoveryReport {
   return {
@@ -418,6 +428,7 @@ function reportOf(
     tornRecords: known?.tornRecords ?? 0,
     corruptRecords: known?.corruptRecords ?? 0,
     lostSegments: known?.lostSegments ?? 0,
+    shortSegments,
     lost: known?.lost ?? [],
     tailUncertain: kind === 'unreadable' || (known?.tailUncertain ?? false),
   };

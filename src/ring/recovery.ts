@@ -179,7 +179,10 @@ class Recovery {
     // says that the ring was closed behind it.
     const isSuspect =
       base.isSuspect || this.#damageFound || walk.torn.some(({ header }) => header === undefined);
+    const { files, segmentSizeBytes } = this.#options;
+    const isShort = (await files.sizeOf(candidate.slot)) < segmentSizeBytes;
     const tailUncertain =
+      isShort ||
       walk.damaged.length > 0 ||
       !startIsProved(candidate, walk, segments) ||
       (isSuspect && !wasClosed(walk));

@@ -13,6 +13,8 @@ import { type Evacuator, FIRST_STREAM_PARTITION_ID, RecordFlag, type RecordView 
 const RETRY_MS = 5_000;
 /** A lap that takes in less than this part of the ring has won nothing. */
 const FRUITLESS_SHARE = 1 / 32;
+/** One such lap puts together what a row of cut starts has left in many small segments. */
+const SETTLING_LAPS = 1;
 
 /**
  * A copy has no receipt. It may live on for many laps, and the release of its packet identifier, which
@@ -109,7 +111,8 @@ export class Recycler {
     while (!this.#stopped && this.#isNeeded()) {
       const segment = this.#next();
       if (segment === undefined) return;
-      this.#options.evacuator.release(heldOffsets(segment), this.#countFruitlessLaps());
+      const laps = this.#countFruitlessLaps() - SETTLING_LAPS;
+      this.#options.evacuator.release(heldOffsets(segment), Math.max(0, laps));
       try {
         await this.#evacuate(segment);
       } catch (error) {
@@ -162,6 +165,12 @@ export class Recycler {
   /** Laps in a row during which next to nothing new came in: the ring carried, and carried again. */
   #countFruitlessLaps(): number {
     const { segments, counters, identity } = this.#options.state;
+    // A ring that is to shrink lets go of more than comes in, whatever the quotas are.
+    if (this.#options.wantsMore()) {
+      this.#inLap = 0;
+      this.#freshBefore = counters.freshFlashBytes;
+      return this.#fruitlessLaps;
+    }
     if (++this.#inLap < segments.length) return this.#fruitlessLaps;
     const ringBytes = identity.slotCount * identity.segmentSizeBytes;
     const isFruitless = counters.freshFlashBytes - this.#freshBefore < FRUITLESS_SHARE * ringBytes;

@@ -146,6 +146,8 @@ export interface RecoveryReport {
   readonly corruptRecords: number;
   /** Live segments of which nothing could be read; what they held is in `lost`, as far as it is known. */
   readonly lostSegments: number;
+  /** Live segments whose slot file was shorter than it must be: what lay behind that is gone. */
+  readonly shortSegments: number;
   /**
    * What media damage took, as far as the surviving headers tell, whichever start found it first: of
    * streams as long as it lies above the head.

@@ -59,6 +59,8 @@ export const runCommand: Command = {
 
 /** Less than service managers wait as a rule (systemd: 90 s). */
 const STOP_LIMIT_MS = 45_000;
+/** Signals that are closer together are one. */
+const SAME_SIGNAL_MS = 300;
 
 async function runGateway(args: Arguments, io: CliIo): Promise<ExitCode> {
   const readText = (path: string): Promise<string> => readFile(path, 'utf8');
@@ -121,13 +123,17 @@ function startReport(config: Config, running: RunningCistern): string {
   });
 }
 
-/** Resolves at the first signal, also when it comes during the start; the second ends the process. */
+/**
+ * Resolves at the first signal, also when it comes during the start; the second ends the process, but
+ * not at once: `timeout` and some shells send each twice, to the process and to its group.
+ */
 function waitForSignal(io: CliIo): Promise<string> {
   return new Promise((resolve) => {
-    let isAsked = false;
+    let askedMs = Infinity;
     io.onSignal((signal) => {
-      if (isAsked) io.exitNow(ExitCode.operating);
-      isAsked = true;
+      const nowMs = io.clock.monotonicMs();
+      if (nowMs - askedMs > SAME_SIGNAL_MS) io.exitNow(ExitCode.operating);
+      askedMs = Math.min(askedMs, nowMs);
       resolve(signal);
     });
   });

@@ -166,3 +166,14 @@ test('a stream with ack = "memory" acknowledges at once, and stores within the w
   await cistern.settle(600);
   expect(durable()).toBe(1);
 });
+
+test('an alarm knows since when it stands, though nobody asked', async () => {
+  const cistern = await withStream(REJECT);
+  const client = await cistern.connected({ clientId: 'c' }, 5);
+  await fill(cistern, client);
+  client.publish('a/1', KIB, { qos: 1, packetId: 9 });
+  await cistern.settle(120_000);
+  const [alarm] =
+    cistern.running?.status().alarms.filter(({ code }) => code === 'stream.full') ?? [];
+  expect(alarm?.sinceSeconds).toBeGreaterThan(110);
+});

@@ -88,6 +88,8 @@ test('a message goes from pub to sub, the status counts it, and SIGTERM ends it 
     streams: [{ name: 'default', partitions: [{ tailOffset: 2, durableOffset: 2 }] }],
   });
 
+  // As `timeout` does, which sends it to the process and to its group.
+  gateway.child.kill('SIGTERM');
   gateway.child.kill('SIGTERM');
   expect(await gateway.exit).toBe(0);
   expect(gateway.err()).toContain('"event":"app.stopped"');

@@ -24,6 +24,18 @@ const look = (image: DiskImage) => ({
 
 const fileOf = (slot: number): string => `slot-${String(slot).padStart(4, '0')}`;
 
+/** As by a file system that was mended: half of the file is there. */
+const cutShort = (slot: number) => async (disk: SimDisk) => {
+  const file = await disk.open(fileOf(slot), 'read');
+  const half = new Uint8Array(SEGMENT_BYTES / 2);
+  await file.read(0, half);
+  await file.close();
+  await disk.remove(fileOf(slot));
+  const again = await disk.create(fileOf(slot));
+  await again.write(0, half);
+  await again.close();
+};
+
 /** What `log verify` says is lost. */
 async function verified(image: DiskImage): Promise<readonly Lost[]> {
   const { lost } = await inspectRing(look(image));
@@ -141,19 +153,20 @@ describe('a sealed segment whose end is gone', () => {
   test('the file cut short is the same', async () => {
     const { image, live } = await closedRing();
     const [, victim] = live as [Segment, Segment];
-    const cut = await harmed(image, async (disk) => {
-      const file = await disk.open(fileOf(victim.slot), 'read');
-      const half = new Uint8Array(SEGMENT_BYTES / 2);
-      await file.read(0, half);
-      await file.close();
-      await disk.remove(fileOf(victim.slot));
-      const again = await disk.create(fileOf(victim.slot));
-      await again.write(0, half);
-      await again.close();
-    });
+    const cut = await harmed(image, cutShort(victim.slot));
     const zeroed = await harmed(image, zero(victim.slot, SEGMENT_BYTES / 2));
     expect(await verified(cut)).toEqual(await verified(zeroed));
-    expect((await started(cut)).lost).toEqual((await started(zeroed)).lost);
+    const start = await started(cut);
+    expect(start.lost).toEqual((await started(zeroed)).lost);
+    expect(start.recovery.shortSegments).toBe(1);
+  });
+
+  test('the newest file cut short is told, though nothing says what it held: no power cut does that', async () => {
+    const { image, live } = await closedRing();
+    const newest = live.at(-1) as Segment;
+    const { recovery } = await started(await harmed(image, cutShort(newest.slot)));
+    expect(recovery).toMatchObject({ shortSegments: 1, tailUncertain: true });
+    expect((await started(image)).recovery.shortSegments).toBe(0);
   });
 });
 
