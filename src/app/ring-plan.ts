@@ -44,10 +44,15 @@ export function planRing(
   };
 }
 
-// The newest file of a ring whose making was cut short is shorter than the others, and no two are.
+// The size that most files have: the newest one of a ring whose making was cut short is shorter, and
+// anyone may have been harmed.
 function otherSegment(files: readonly FileFacts[], segmentBytes: number): number | undefined {
-  const sizes = files
-    .filter(({ name, sizeBytes }) => slotOfName(name) !== undefined && sizeBytes !== segmentBytes)
-    .map(({ sizeBytes }) => sizeBytes);
-  return sizes.find((size, index) => size > segmentBytes || sizes.indexOf(size) < index);
+  const counts = new Map<number, number>();
+  for (const { name, sizeBytes } of files) {
+    if (slotOfName(name) !== undefined) counts.set(sizeBytes, (counts.get(sizeBytes) ?? 0) + 1);
+  }
+  const [usual] = [...counts].toSorted(([, a], [, b]) => b - a);
+  if (usual === undefined || counts.has(segmentBytes)) return undefined;
+  const [size, count] = usual;
+  return size > segmentBytes || count > 1 ? size : undefined;
 }

@@ -356,7 +356,10 @@ class Recovery {
       if (candidate.epoch >= newest.epoch || candidate.slot === newest.slot) continue;
       const isTabled = tabled.get(candidate.slot) === candidate.epoch;
       const isNewer = newest.header === undefined && candidate.epoch > tableEpoch;
-      if (isTabled || isNewer) live.push(candidate);
+      if (!isTabled && !isNewer) continue;
+      live.push(candidate);
+      const { slot, epoch, header } = candidate;
+      if (header === undefined) this.#options.logger.warn('ring.header_damaged', { slot, epoch });
     }
     const found = new Set(live.map(({ epoch }) => epoch));
     for (const { slot, epoch } of table) {
